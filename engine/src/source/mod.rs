@@ -1,0 +1,4 @@
+//! The live side, read: one module per kind of source.
+
+pub mod stream;
+pub mod tree;
