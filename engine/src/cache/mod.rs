@@ -1,0 +1,194 @@
+//! Local files that may be lost at any time: index runs and objects as they stand in the store.
+//!
+//! Nothing here can fail a command. A file that cannot be read is missing; one that cannot be
+//! written is not kept, and a note says why.
+
+mod draft;
+mod state;
+#[cfg(test)]
+mod tests;
+
+pub use draft::{Draft, Mapped};
+pub use state::StateDir;
+
+use std::fs::{self, DirBuilder, File};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, FileExt};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::time::SystemTime;
+
+use crate::error::{Error, Result};
+use crate::model::RepositoryId;
+
+/// Notes kept until they are taken; more say nothing new.
+const NOTE_COUNT_MAX: usize = 8;
+
+/// Older drafts have no writer.
+const DRAFT_SECS_MAX: u64 = 24 * 3600;
+
+/// What tells other programs that the folder is a cache (<https://bford.info/cachedir/>).
+const TAG: &[u8] = b"Signature: 8a477f597d28d172789f06886806bc55\n";
+
+/// Kinds of cached files; each has a folder of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shelf {
+    /// Runs of the index.
+    Index,
+    /// Sealed objects, whole or in part, as they stand in the store.
+    Objects,
+}
+
+impl Shelf {
+    fn folder(self) -> &'static str {
+        match self {
+            Self::Index => "index",
+            Self::Objects => "objects",
+        }
+    }
+}
+
+/// The cache of one repository.
+#[derive(Debug)]
+pub struct Cache {
+    folder: PathBuf,
+    notes: Mutex<Vec<String>>,
+}
+
+impl Cache {
+    /// Opens, and if need be makes, the cache of `repository` in the folder `dir`.
+    ///
+    /// # Errors
+    /// When the folder cannot be made; the caller goes on without a cache.
+    pub fn open(dir: &Path, repository: RepositoryId) -> Result<Self> {
+        let folder = dir.join(repository.to_string());
+        let make = || -> io::Result<()> {
+            for shelf in [Shelf::Index, Shelf::Objects] {
+                let path = folder.join(shelf.folder());
+                DirBuilder::new().recursive(true).mode(0o700).create(path)?;
+            }
+            let tag = dir.join("CACHEDIR.TAG");
+            if tag.exists() { Ok(()) } else { fs::write(tag, TAG) }
+        };
+        make().map_err(|error| Error::io(format!("the cache {}", dir.display()), error))?;
+        sweep(&folder);
+        Ok(Self { folder, notes: Mutex::default() })
+    }
+
+    /// Reads a cached file of at most `len_max` bytes, and marks it as used.
+    #[must_use]
+    pub fn get(&self, shelf: Shelf, name: &str, len_max: u64) -> Option<Vec<u8>> {
+        let file = self.open_file(shelf, name)?;
+        let len = file.metadata().ok()?.len();
+        let mut bytes = vec![0; usize::try_from(len).ok().filter(|_| len <= len_max)?];
+        file.read_exact_at(&mut bytes, 0).ok()?;
+        let _ = file.set_modified(SystemTime::now());
+        Some(bytes)
+    }
+
+    /// Keeps `bytes` under `name`, replacing what was there.
+    pub fn put(&self, shelf: Shelf, name: &str, bytes: &[u8]) {
+        if let Some(mut draft) = self.draft() {
+            match io::Write::write_all(&mut draft, bytes) {
+                Ok(()) => self.keep(draft, shelf, name),
+                Err(error) => self.note("writing", error),
+            }
+        }
+    }
+
+    /// Begins a file that has no name yet.
+    #[must_use]
+    pub fn draft(&self) -> Option<Draft> {
+        Draft::in_folder(&self.folder).map_err(|error| self.note("writing to", error)).ok()
+    }
+
+    /// Gives a finished draft of this cache its name, replacing what was there.
+    pub fn keep(&self, draft: Draft, shelf: Shelf, name: &str) {
+        if let Some(path) = self.path(shelf, name)
+            && let Err(error) = draft.rename_to(&path)
+        {
+            self.note("writing to", error);
+        }
+    }
+
+    /// Maps a cached file into memory.
+    #[must_use]
+    pub fn map(&self, shelf: Shelf, name: &str) -> Option<Mapped> {
+        Mapped::file(&self.open_file(shelf, name)?).ok()
+    }
+
+    /// Removes a cached file.
+    pub fn remove(&self, shelf: Shelf, name: &str) {
+        if let Some(path) = self.path(shelf, name) {
+            let _ = fs::remove_file(path);
+        }
+    }
+
+    /// The names of the files on a shelf, sorted.
+    #[must_use]
+    pub fn names(&self, shelf: Shelf) -> Vec<String> {
+        let Ok(entries) = fs::read_dir(self.folder.join(shelf.folder())) else { return Vec::new() };
+        let names = entries.flatten().filter_map(|entry| entry.file_name().into_string().ok());
+        let mut names: Vec<String> = names.filter(|name| is_plain(name)).collect();
+        names.sort_unstable();
+        names
+    }
+
+    /// Removes the files unused for longest until a shelf holds at most `bytes_max`.
+    pub fn trim(&self, shelf: Shelf, bytes_max: u64) {
+        let stat = |name: String| {
+            let metadata = fs::metadata(self.path(shelf, &name)?).ok()?;
+            Some((metadata.modified().ok()?, metadata.len(), name))
+        };
+        let mut files: Vec<_> = self.names(shelf).into_iter().filter_map(stat).collect();
+        files.sort_unstable();
+        let mut total: u64 = files.iter().map(|file| file.1).sum();
+        for (_, len, name) in files {
+            if total <= bytes_max {
+                break;
+            }
+            self.remove(shelf, &name);
+            total = total.saturating_sub(len);
+        }
+    }
+
+    /// Takes what went wrong since the last call, for the user to know.
+    #[must_use]
+    pub fn take_notes(&self) -> Vec<String> {
+        std::mem::take(&mut self.notes.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Remembers that something could not be done in the cache.
+    pub fn note(&self, doing: &str, error: impl std::fmt::Display) {
+        let mut notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
+        if notes.len() < NOTE_COUNT_MAX {
+            notes.push(format!("{doing} the cache {}: {error}", self.folder.display()));
+        }
+    }
+
+    fn open_file(&self, shelf: Shelf, name: &str) -> Option<File> {
+        File::open(self.path(shelf, name)?).ok()
+    }
+
+    fn path(&self, shelf: Shelf, name: &str) -> Option<PathBuf> {
+        is_plain(name).then(|| self.folder.join(shelf.folder()).join(name))
+    }
+}
+
+/// Removes drafts that crashed processes left: those a day old.
+fn sweep(folder: &Path) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let is_draft = entry.file_name().as_encoded_bytes().starts_with(b".tmp");
+        let age = entry.metadata().and_then(|metadata| metadata.modified()).ok();
+        let age = age.and_then(|modified| modified.elapsed().ok());
+        if is_draft && age.is_some_and(|age| age.as_secs() > DRAFT_SECS_MAX) {
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+}
+
+/// True for a name of one component that cannot lead elsewhere.
+fn is_plain(name: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+    !name.is_empty() && !name.starts_with('.') && name.len() < 200 && name.bytes().all(plain)
+}
