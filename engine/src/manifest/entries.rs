@@ -1,0 +1,160 @@
+//! A manifest back to its entries, from any folder on.
+
+use std::vec::IntoIter;
+
+use super::chunks::damage;
+use super::{GetNode, load};
+use crate::error::Result;
+use crate::format::node::{Child, Table, decode_page, decode_table};
+use crate::model::{Entry, EntryPath, NodeRef, compare_paths};
+
+/// The entries of a manifest in order; holds one page and one table per level.
+///
+/// After an error the iteration goes on behind the damaged node, so that one lost page costs only
+/// its own entries; the error names the first path that is missing.
+pub struct Entries<'a> {
+    get: &'a GetNode<'a>,
+    /// Only entries in this folder, the folder itself included; empty for all.
+    folder: Vec<u8>,
+    root: Option<NodeRef>,
+    tables: Vec<Level>,
+    page: IntoIter<Entry>,
+}
+
+/// A table being read.
+struct Level {
+    children: IntoIter<Child>,
+    /// All entries below are below this path.
+    end: Option<EntryPath>,
+}
+
+/// A node to read, and what the table above says of it.
+struct Next {
+    node: NodeRef,
+    /// First path and number of entries; none for the root.
+    claim: Option<(EntryPath, u64)>,
+    end: Option<EntryPath>,
+}
+
+/// Looks up one path.
+///
+/// # Errors
+/// When a node on the way cannot be had or is damaged.
+pub fn find(root: &NodeRef, path: &[u8], get: &GetNode<'_>) -> Result<Option<Entry>> {
+    let found = Entries::within(root, path, get).next().transpose()?;
+    Ok(found.filter(|entry| entry.path.as_bytes() == path))
+}
+
+impl<'a> Entries<'a> {
+    /// Reads all entries.
+    #[must_use]
+    pub fn all(root: &NodeRef, get: &'a GetNode<'a>) -> Self {
+        Self::within(root, &[], get)
+    }
+
+    /// Reads the entry of `folder`, then those below; touches only nodes that may hold them.
+    #[must_use]
+    pub fn within(root: &NodeRef, folder: &[u8], get: &'a GetNode<'a>) -> Self {
+        let (folder, page) = (folder.to_vec(), Vec::new().into_iter());
+        Self { get, folder, root: Some(*root), tables: Vec::new(), page }
+    }
+
+    /// The next node to read; none at the end of the folder.
+    fn next_node(&mut self) -> Option<Next> {
+        if let Some(node) = self.root.take() {
+            return Some(Next { node, claim: None, end: None });
+        }
+        loop {
+            let level = self.tables.last_mut()?;
+            let Some(child) = level.children.next() else {
+                self.tables.pop();
+                continue;
+            };
+            if is_behind(&child.first, &self.folder) {
+                self.tables.clear();
+                return None;
+            }
+            let following = level.children.as_slice().first().map(|next| &next.first);
+            let end = following.or(level.end.as_ref()).cloned();
+            return Some(Next { node: child.node, claim: Some((child.first, child.entries)), end });
+        }
+    }
+
+    /// Reads a node: a page is ready then, or a table more.
+    fn open(&mut self, next: Next) -> Result<()> {
+        if next.node.height == 0 {
+            let page = load(self.get, &next.node, decode_page)?;
+            let ends = page.first().zip(page.last()).map(|(first, last)| (&first.path, &last.path));
+            next.check(ends, page.len() as u64)?;
+            let before = page.partition_point(|entry| is_before(&entry.path, &self.folder));
+            self.page = page.into_iter();
+            self.page.by_ref().take(before).for_each(drop);
+        } else {
+            let Table { height, children } = load(self.get, &next.node, decode_table)?;
+            if height != next.node.height {
+                return Err(damage(&next.node, "height differs from its reference"));
+            }
+            let ends = children.first().zip(children.last());
+            let ends = ends.map(|(first, last)| (&first.first, &last.first));
+            next.check(ends, children.iter().map(|child| child.entries).sum())?;
+            let below = children.partition_point(|child| {
+                is_before(&child.first, &self.folder) || child.first.as_bytes() == self.folder
+            });
+            let mut children = children.into_iter();
+            children.by_ref().take(below.saturating_sub(1)).for_each(drop);
+            self.tables.push(Level { children, end: next.end });
+        }
+        Ok(())
+    }
+}
+
+impl Iterator for Entries<'_> {
+    type Item = Result<Entry>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            if let Some(entry) = self.page.next() {
+                if entry.path.is_in(&self.folder) {
+                    return Some(Ok(entry));
+                }
+                self.page = Vec::new().into_iter();
+                self.tables.clear();
+                return None;
+            }
+            let next = self.next_node()?;
+            let from = next.claim.as_ref().map(|(first, _)| first.clone());
+            if let Err(error) = self.open(next) {
+                return Some(Err(match from {
+                    Some(first) => error.context(format_args!("entries from {first:?} on")),
+                    None => error.context("the top of the manifest"),
+                }));
+            }
+        }
+    }
+}
+
+impl Next {
+    /// Compares a node, given its first and last path and its entries, with what is said of it.
+    fn check(&self, ends: Option<(&EntryPath, &EntryPath)>, entries: u64) -> Result<()> {
+        if let Some((first, count)) = &self.claim
+            && (ends.map(|(found, _)| found) != Some(first) || entries != *count)
+        {
+            return Err(damage(&self.node, "first path or count differs from the table above"));
+        }
+        if let (Some((_, last)), Some(end)) = (ends, &self.end)
+            && last >= end
+        {
+            return Err(damage(&self.node, "entries reach into the next node"));
+        }
+        Ok(())
+    }
+}
+
+fn is_before(path: &EntryPath, folder: &[u8]) -> bool {
+    compare_paths(path.as_bytes(), folder).is_lt()
+}
+
+/// True if `path` and all paths above it are above every path in `folder`.
+fn is_behind(path: &EntryPath, folder: &[u8]) -> bool {
+    compare_paths(path.as_bytes(), folder).is_gt() && !path.is_in(folder)
+}
