@@ -1,0 +1,130 @@
+//! Entries of a source, and the bytes of one file.
+
+use std::io::Write;
+use std::sync::Arc;
+
+use super::{ChunkReader, Repository};
+use crate::error::{Error, Kind, Result};
+use crate::manifest::{Entries, chunks_of};
+use crate::model::{Entry, EntryKind, NodeRef, Source};
+use crate::observe::Observer;
+
+/// Zeros written for a hole at once, bytes.
+const ZEROS_LEN: usize = 64 << 10;
+
+impl Repository {
+    /// A reader over the whole index.
+    ///
+    /// # Errors
+    /// As [`Repository::load_index`].
+    pub fn reader(&self, observer: &dyn Observer) -> Result<ChunkReader<'_>> {
+        Ok(ChunkReader::new(self, Arc::new(self.load_index(observer)?)))
+    }
+}
+
+impl ChunkReader<'_> {
+    /// Calls `each` for `folder` itself and every entry below it, in order; the empty folder is everything.
+    /// Stops without error when `each` says so.
+    ///
+    /// # Errors
+    /// Those of reading the manifest, and of `each`.
+    pub fn entries(
+        &self,
+        source: &Source,
+        folder: &[u8],
+        each: &mut dyn FnMut(Entry) -> Result<bool>,
+    ) -> Result<()> {
+        let Some(root) = source.root else { return Ok(()) };
+        let get = |node: &NodeRef| self.node(node);
+        for entry in Entries::within(&root, folder, &get) {
+            if !each(entry?)? {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes a file's bytes to `out`, holes as zeros.
+    ///
+    /// # Errors
+    /// `Input` when the entry is no file; those of reading; `Unavailable` or as the system says for `out`.
+    pub fn write_file(&self, entry: &Entry, out: &mut dyn Write) -> Result<()> {
+        let EntryKind::File { size, content, holes } = &entry.kind else {
+            let what = format!("{:?} is not a file", entry.path);
+            return Err(Error::new(Kind::Input, what));
+        };
+        let get = |node: &NodeRef| self.node(node);
+        let mut out = Sparse { out, at: 0, holes: holes.iter() };
+        for run in chunks_of(content, &get) {
+            let (node, repeat) = run?;
+            let bytes = self.chunk(&node)?;
+            for _ in 0..repeat {
+                out.data(&bytes)?;
+                if out.at > *size {
+                    let what = format!("{:?}: its content is longer than its size", entry.path);
+                    return Err(Error::new(Kind::Corrupt, what));
+                }
+            }
+        }
+        out.finish(*size)
+    }
+}
+
+/// Puts holes back between the bytes of a file.
+struct Sparse<'o, 'h> {
+    out: &'o mut dyn Write,
+    at: u64,
+    holes: std::slice::Iter<'h, crate::model::Hole>,
+}
+
+impl Sparse<'_, '_> {
+    fn data(&mut self, mut bytes: &[u8]) -> Result<()> {
+        while !bytes.is_empty() {
+            let next = self.holes.as_slice().first();
+            let room = next.map_or(u64::MAX, |hole| hole.offset.saturating_sub(self.at));
+            if room == 0 {
+                self.hole()?;
+                continue;
+            }
+            let len = usize::try_from(room).unwrap_or(usize::MAX).min(bytes.len());
+            let (now, later) = bytes.split_at(len);
+            self.write(now)?;
+            bytes = later;
+        }
+        Ok(())
+    }
+
+    fn hole(&mut self) -> Result<()> {
+        if let Some(hole) = self.holes.next() {
+            self.zeros(hole.len)?;
+        }
+        Ok(())
+    }
+
+    fn finish(mut self, size: u64) -> Result<()> {
+        while self.holes.as_slice().first().is_some_and(|hole| hole.offset == self.at) {
+            self.hole()?;
+        }
+        if self.at == size {
+            return Ok(());
+        }
+        let what = format!("the content has {} bytes, the entry says {size}", self.at);
+        Err(Error::new(Kind::Corrupt, what))
+    }
+
+    fn zeros(&mut self, mut len: u64) -> Result<()> {
+        let zeros = [0; ZEROS_LEN];
+        while len > 0 {
+            let now = usize::try_from(len).unwrap_or(usize::MAX).min(ZEROS_LEN);
+            self.write(zeros.get(..now).unwrap_or_default())?;
+            len -= now as u64;
+        }
+        Ok(())
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        self.out.write_all(bytes).map_err(|error| Error::io("writing the output", error))?;
+        self.at += bytes.len() as u64;
+        Ok(())
+    }
+}

@@ -1,0 +1,173 @@
+//! An unlocked repository: typed load and save, reading and writing of chunks, choice of snapshots.
+
+mod entries;
+mod generations;
+mod init;
+pub mod keys;
+mod names;
+mod open;
+mod reader;
+mod records;
+mod select;
+mod slots;
+mod snapshots;
+#[cfg(test)]
+pub(crate) mod testing;
+mod usable;
+mod writer;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+pub use init::InitOptions;
+pub use names::{is_object_name, pack_name, parse_pack_name};
+pub use open::OpenOptions;
+pub use reader::ChunkReader;
+pub use select::Filter;
+pub use slots::KeyInfo;
+pub use usable::{Damage, Relied, Usable};
+pub use writer::{ChunkWriter, Known, Written, write};
+
+use crate::cache::{Cache, StateDir};
+use crate::chunk::standard_profiles;
+use crate::crypto::{Author, Keyring};
+use crate::error::Result;
+use crate::index::Index;
+use crate::model::{Clock, ConfigBody, Entropy, PackInfo, Profile, RepositoryId, SegmentId};
+use crate::observe::{Event, Observer};
+use crate::store::Store;
+
+/// A repository that one credential has unlocked.
+pub struct Repository {
+    store: Arc<dyn Store>,
+    unlocked: keys::Unlocked,
+    entropy: Entropy,
+    clock: Clock,
+    author: Author,
+    cache: Option<Cache>,
+    state: StateDir,
+    folders: Vec<PathBuf>,
+}
+
+impl Repository {
+    /// The store the repository lives in.
+    #[must_use]
+    pub fn store(&self) -> &dyn Store {
+        self.store.as_ref()
+    }
+
+    /// The repository's random name.
+    #[must_use]
+    pub fn id(&self) -> RepositoryId {
+        self.keyring().repository()
+    }
+
+    /// The keys.
+    #[must_use]
+    pub fn keyring(&self) -> &Keyring {
+        &self.unlocked.keyring
+    }
+
+    /// What the credential opened: slot, ring and config.
+    #[must_use]
+    pub fn unlocked(&self) -> &keys::Unlocked {
+        &self.unlocked
+    }
+
+    /// The sealed settings.
+    #[must_use]
+    pub fn config(&self) -> &ConfigBody {
+        &self.unlocked.config
+    }
+
+    /// Where randomness comes from.
+    #[must_use]
+    pub fn entropy(&self) -> &Entropy {
+        &self.entropy
+    }
+
+    /// Where time comes from.
+    #[must_use]
+    pub fn clock(&self) -> Clock {
+        self.clock
+    }
+
+    /// This host, as it signs.
+    #[must_use]
+    pub fn author(&self) -> &Author {
+        &self.author
+    }
+
+    /// Folders of this machine that belong to the repository: a backup leaves them out.
+    #[must_use]
+    pub fn own_folders(&self) -> &[PathBuf] {
+        &self.folders
+    }
+
+    /// The profile called `name`, or the built-in one when an older config lacks it.
+    #[must_use]
+    pub fn profile(&self, name: &str) -> Option<Profile> {
+        let configured = self.config().profiles.iter().find(|profile| profile.name == name);
+        configured.cloned().or_else(|| standard_profiles().into_iter().find(|p| p.name == name))
+    }
+
+    /// Prepares for writing: refuses a repository that needs more of a writer than this program
+    /// knows, and completes the second copies of config and ring, which a crash may have left out.
+    ///
+    /// # Errors
+    /// `Unsupported` for unknown features, and those of the store.
+    pub fn begin_writing(&self) -> Result<()> {
+        self.refuse_unknown_features()?;
+        keys::complete_copies(self.store.as_ref(), &self.unlocked)
+    }
+
+    /// Refuses to write when the config needs a feature this program does not know.
+    fn refuse_unknown_features(&self) -> Result<()> {
+        open::refuse_features(self.unlocked.head.features.write, "config", "write")
+    }
+
+    /// Loads the index: every segment the store lists, through the local cache.
+    ///
+    /// # Errors
+    /// `Corrupt` for a damaged segment, `Unavailable` when the store does not answer.
+    pub fn load_index(&self, observer: &dyn Observer) -> Result<Index> {
+        let mut segments: Vec<(SegmentId, u64)> = Vec::new();
+        self.store.list("index/", &mut |name, len| {
+            if let Some(id) = name.strip_prefix("index/").and_then(|hash| hash.parse().ok()) {
+                segments.push((id, len));
+            }
+            Ok(())
+        })?;
+        segments.sort_unstable();
+        let load = |id| match self.load_segment(id) {
+            Ok(packs) => Ok(Some(packs)),
+            // What the segment told of is stored again by the next backup; what needs it fails by name.
+            Err(error) if error.kind().is_damage() => {
+                observer.event(Event::Finding(&error.to_string()));
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        };
+        let index = Index::open(self.cache.as_ref(), &segments, &load)?;
+        for note in self.cache.iter().flat_map(Cache::take_notes) {
+            observer.event(Event::Note(&note));
+        }
+        Ok(index)
+    }
+
+    /// Loads one index segment.
+    ///
+    /// # Errors
+    /// `NotFound`, `Corrupt`, `Unavailable`, each naming the segment.
+    pub fn load_segment(&self, id: SegmentId) -> Result<Vec<PackInfo>> {
+        records::load_segment(self, id)
+    }
+
+    /// Creates an index segment that tells of `packs`.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub fn save_segment(&self, packs: &[PackInfo]) -> Result<SegmentId> {
+        records::save_segment(self, &self.entropy, packs)
+    }
+}

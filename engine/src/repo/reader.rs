@@ -1,0 +1,229 @@
+//! Reading chunks: place, range, open, expand, name.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::{Repository, pack_name};
+use crate::error::{Error, Kind, Result};
+use crate::index::Index;
+use crate::limits;
+use crate::model::{Base, ChunkId, Class, FrameKind, NodeRef, PackNumber, Place, Purpose};
+use crate::pack;
+
+/// Plaintext of frames kept for the next look, bytes.
+const CACHE_LEN_MAX: usize = 16 << 20;
+
+/// Reads chunks of one repository; callable from several threads.
+pub struct ChunkReader<'r> {
+    repo: &'r Repository,
+    index: Arc<Index>,
+    cache: Mutex<FrameCache>,
+}
+
+impl<'r> ChunkReader<'r> {
+    /// A reader over `index`.
+    #[must_use]
+    pub fn new(repo: &'r Repository, index: Arc<Index>) -> Self {
+        Self { repo, index, cache: Mutex::default() }
+    }
+
+    /// The index.
+    #[must_use]
+    pub fn index(&self) -> &Arc<Index> {
+        &self.index
+    }
+
+    /// Every place a chunk stands at, full copies first.
+    ///
+    /// # Errors
+    /// `Corrupt` when the index knows none: something that is listed needs it.
+    pub fn places(&self, id: &ChunkId) -> Result<Vec<Place>> {
+        let mut places = self.index.find(id);
+        places.sort_by_key(|place| place.frame.kind != FrameKind::Full);
+        if places.is_empty() {
+            return Err(Error::new(Kind::Corrupt, format!("chunk {id} is in no index segment")));
+        }
+        Ok(places)
+    }
+
+    /// Reads a node of a manifest or an id list.
+    ///
+    /// # Errors
+    /// `Corrupt` or `NotFound` naming the pack and the chunk when no copy is intact.
+    pub fn node(&self, node: &NodeRef) -> Result<Arc<Vec<u8>>> {
+        self.read(node.class, Purpose::Metadata, &node.id).map(Arc::new)
+    }
+
+    /// Reads a chunk of data.
+    ///
+    /// # Errors
+    /// `Corrupt` or `NotFound` naming the pack and the chunk when no copy is intact.
+    pub fn chunk(&self, node: &NodeRef) -> Result<Vec<u8>> {
+        self.read(node.class, Purpose::Data, &node.id)
+    }
+
+    fn read(&self, class: Class, purpose: Purpose, id: &ChunkId) -> Result<Vec<u8>> {
+        self.first_intact(self.places(id)?, class, purpose, id)
+    }
+
+    /// The chunk from the first of `places` that gives it.
+    fn first_intact(
+        &self,
+        places: Vec<Place>,
+        class: Class,
+        purpose: Purpose,
+        id: &ChunkId,
+    ) -> Result<Vec<u8>> {
+        let mut first_error: Option<Error> = None;
+        for place in places {
+            let read = self.cached_frame(&place).and_then(|frame| {
+                self.checked(class, purpose, id, &place, &frame).map(<[u8]>::to_vec)
+            });
+            match read {
+                Ok(bytes) => return Ok(bytes),
+                // What may come back weighs more than what is damaged.
+                Err(error) => {
+                    first_error = match first_error {
+                        Some(first) if error.kind().is_damage() => Some(first),
+                        _ => Some(error),
+                    }
+                }
+            }
+        }
+        Err(first_error.unwrap_or_else(|| Error::new(Kind::Corrupt, format!("chunk {id}"))))
+    }
+
+    /// The bytes of a chunk within its frame's plaintext, named again.
+    ///
+    /// # Errors
+    /// `Corrupt` when they are not the chunk.
+    pub fn checked<'f>(
+        &self,
+        class: Class,
+        purpose: Purpose,
+        id: &ChunkId,
+        place: &Place,
+        frame: &'f [u8],
+    ) -> Result<&'f [u8]> {
+        let start = place.offset as usize;
+        let bytes = start.checked_add(place.len as usize).and_then(|end| frame.get(start..end));
+        let wrong = || {
+            let what = format!(
+                "pack {}, frame at byte {}: chunk {id} is not what its name says",
+                self.pack_label(place),
+                place.frame.position
+            );
+            Error::new(Kind::Corrupt, what)
+        };
+        let bytes = bytes.ok_or_else(wrong)?;
+        if self.repo.keyring().chunk_id(class, purpose, bytes)? == *id {
+            Ok(bytes)
+        } else {
+            Err(wrong())
+        }
+    }
+
+    /// The plaintext of the frame at `place`, from the cache if it is there.
+    ///
+    /// # Errors
+    /// As [`ChunkReader::frame`].
+    pub fn cached_frame(&self, place: &Place) -> Result<Arc<Vec<u8>>> {
+        let key = (place.pack, place.frame.position);
+        if let Some(frame) = self.cache().get(key) {
+            return Ok(frame);
+        }
+        let frame = Arc::new(self.frame(place)?);
+        self.cache().insert(key, Arc::clone(&frame));
+        Ok(frame)
+    }
+
+    /// Reads, opens and expands the frame at `place`.
+    ///
+    /// # Errors
+    /// `NotFound` when the pack is gone, `Corrupt` when it is damaged, each naming pack and position.
+    pub fn frame(&self, place: &Place) -> Result<Vec<u8>> {
+        let located = |error: Error| {
+            let pack = self.pack_label(place);
+            error.context(format!("pack {pack}, frame at byte {}", place.frame.position))
+        };
+        let prefix = match place.frame.kind {
+            FrameKind::Full => None,
+            FrameKind::Delta => {
+                let class = self.index.pack(place.pack).class;
+                self.prefix_of(class, &self.index.bases(place)).map_err(located)?
+            }
+        };
+        let read = || -> Result<Vec<u8>> {
+            let meta = self.index.pack(place.pack);
+            let name = pack_name(meta.id);
+            let len = place.frame.sealed_len as usize;
+            let position = u64::from(place.frame.position);
+            let sealed = self.repo.store().get_range(&name, position, len)?;
+            pack::open_frame(self.repo.keyring(), meta, &place.frame, &sealed, prefix.as_deref())
+        };
+        read().map_err(located)
+    }
+
+    /// The prefix of a frame with `bases`: ranges of their full copies; none without bases.
+    ///
+    /// # Errors
+    /// `Corrupt` when a base has no intact full copy or the ranges are wrong.
+    pub fn prefix_of(&self, class: Class, bases: &[Base]) -> Result<Option<Vec<u8>>> {
+        if bases.is_empty() {
+            return Ok(None);
+        }
+        let mut prefix = Vec::new();
+        for base in bases {
+            let mut copies = self.places(&base.id)?;
+            copies.retain(|copy| copy.frame.kind == FrameKind::Full);
+            if copies.is_empty() {
+                let what = format!("base {} has no full copy", base.id);
+                return Err(Error::new(Kind::Corrupt, what));
+            }
+            let bytes = self.first_intact(copies, class, Purpose::Data, &base.id)?;
+            let start = base.offset as usize;
+            let range = start.checked_add(base.len as usize).and_then(|end| bytes.get(start..end));
+            let range = range.ok_or_else(|| {
+                Error::new(Kind::Corrupt, format!("base {}: range beyond its end", base.id))
+            })?;
+            if prefix.len().saturating_add(range.len()) > limits::PREFIX_LEN_MAX as usize {
+                return Err(Error::new(Kind::Corrupt, "the bases are longer than a prefix may be"));
+            }
+            prefix.extend_from_slice(range);
+        }
+        Ok(Some(prefix))
+    }
+
+    fn pack_label(&self, place: &Place) -> String {
+        self.index.pack(place.pack).id.to_string()
+    }
+
+    fn cache(&self) -> std::sync::MutexGuard<'_, FrameCache> {
+        self.cache.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+type FrameKey = (PackNumber, u32);
+
+/// The most recently used frames, newest last.
+#[derive(Default)]
+struct FrameCache {
+    frames: Vec<(FrameKey, Arc<Vec<u8>>)>,
+}
+
+impl FrameCache {
+    fn get(&mut self, key: FrameKey) -> Option<Arc<Vec<u8>>> {
+        let position = self.frames.iter().rposition(|(known, _)| *known == key)?;
+        let entry = self.frames.remove(position);
+        let frame = Arc::clone(&entry.1);
+        self.frames.push(entry);
+        Some(frame)
+    }
+
+    fn insert(&mut self, key: FrameKey, frame: Arc<Vec<u8>>) {
+        self.frames.push((key, frame));
+        let mut len: usize = self.frames.iter().map(|(_, frame)| frame.len()).sum();
+        while len > CACHE_LEN_MAX && self.frames.len() > 1 {
+            len -= self.frames.remove(0).1.len();
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! Choosing one snapshot by what a user typed.
+
+use super::Repository;
+use crate::error::{Error, Kind, Result};
+use crate::model::{Snapshot, SnapshotRef};
+use crate::observe::Observer;
+
+/// Narrows which snapshots are meant. Empty fields match everything.
+#[derive(Debug, Clone, Default)]
+pub struct Filter {
+    pub host: Option<String>,
+    pub job: Option<String>,
+    /// All of these.
+    pub tags: Vec<String>,
+}
+
+impl Filter {
+    /// True if `snapshot` is meant.
+    #[must_use]
+    pub fn matches(&self, snapshot: &Snapshot) -> bool {
+        self.host.as_ref().is_none_or(|host| *host == snapshot.host)
+            && self.job.as_ref().is_none_or(|job| *job == snapshot.job)
+            && self.tags.iter().all(|tag| snapshot.tags.contains(tag))
+    }
+}
+
+/// Shortest id prefix that is taken, in digits.
+const PREFIX_LEN_MIN: usize = 4;
+
+impl Repository {
+    /// Finds the snapshot that `name` means: `latest` (narrowed by `filter`) or a prefix of an id.
+    ///
+    /// # Errors
+    /// `NotFound` when nothing matches, `Input` when the prefix is too short or matches several.
+    pub fn select(
+        &self,
+        name: &str,
+        filter: &Filter,
+        observer: &dyn Observer,
+    ) -> Result<(SnapshotRef, Snapshot)> {
+        let mut found = self.snapshots(name != "latest", observer)?;
+        if name == "latest" {
+            found.retain(|(_, snapshot)| filter.matches(snapshot));
+            return found.pop().ok_or_else(|| {
+                Error::new(Kind::NotFound, "no snapshot matches `latest`; see `coffer snapshots`")
+            });
+        }
+        let hex = name.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte));
+        if name.len() < PREFIX_LEN_MIN || !hex {
+            let what = format!(
+                "`{name}` is not a snapshot: give `latest` or at least {PREFIX_LEN_MIN} digits of an id"
+            );
+            return Err(Error::new(Kind::Input, what));
+        }
+        found.retain(|(object, _)| object.sid.to_string().starts_with(name));
+        match (found.pop(), found.is_empty()) {
+            (None, _) => {
+                let what = format!("no snapshot has the id {name}; see `coffer snapshots`");
+                Err(Error::new(Kind::NotFound, what))
+            }
+            (Some(one), true) => Ok(one),
+            (Some(_), false) => {
+                let what = format!("several snapshots begin with {name}: give more digits");
+                Err(Error::new(Kind::Input, what))
+            }
+        }
+    }
+}

@@ -1,0 +1,283 @@
+//! Writing chunks: gather into frames, compress, seal, verify, pack, put, index.
+//!
+//! Three threads joined by short queues: the caller gathers, one thread compresses and seals (its
+//! frames in parallel), one puts packs and index segments. The order of frames is the order of calls.
+
+mod framer;
+mod putter;
+
+use std::collections::HashSet;
+use std::hash::{BuildHasherDefault, Hasher};
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
+
+use super::{Relied, Repository, Usable};
+use crate::error::{Error, Kind, Result};
+use crate::index::Index;
+use crate::limits;
+use crate::model::{Chunk, ChunkId, Class, FrameKind, PackInfo, Place, Purpose};
+
+/// Frames that may wait between the caller and the sealing thread.
+const FRAME_QUEUE_COUNT: usize = 2;
+/// Finished packs that may wait to be put; their bytes are on disk already.
+const PACK_QUEUE_COUNT: usize = 2;
+/// Chunks of a frame at most: a pack holds several frames of the tiniest files.
+const FRAME_CHUNK_COUNT_MAX: usize = 16_384;
+/// Plaintext target of a frame of metadata, bytes: looked into at random, so smaller than for data.
+const METADATA_FRAME_LEN: usize = 1 << 20;
+
+/// What a run put into the store.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Written {
+    pub packs: u64,
+    /// Plaintext bytes of new chunks of data.
+    pub data_added: u64,
+    /// Bytes of packs.
+    pub stored: u64,
+}
+
+/// What a run reads while it writes.
+#[derive(Clone, Copy)]
+pub struct Known<'r> {
+    pub index: &'r Index,
+    pub usable: &'r Usable,
+    pub relied: &'r Relied,
+}
+
+impl Known<'_> {
+    /// True if a usable copy of the chunk is stored; its packs are noted as relied on.
+    #[must_use]
+    pub fn contains(&self, id: &ChunkId) -> bool {
+        self.index.find(id).iter().any(|place| self.resolves(place))
+    }
+
+    fn resolves(&self, place: &Place) -> bool {
+        if !self.usable.contains(place.pack) {
+            return false;
+        }
+        if place.frame.kind == FrameKind::Delta {
+            let full = |id: &ChunkId| {
+                let copies = self.index.find(id);
+                let full = copies.iter().find(|copy| {
+                    copy.frame.kind == FrameKind::Full && self.usable.contains(copy.pack)
+                });
+                full.map(|copy| self.relied.mark(copy.pack)).is_some()
+            };
+            if !self.index.bases(place).iter().all(|base| full(&base.id)) {
+                return false;
+            }
+        }
+        self.relied.mark(place.pack);
+        true
+    }
+}
+
+/// One frame on its way to a pack.
+struct FrameJob {
+    class: Class,
+    purpose: Purpose,
+    plain: Vec<u8>,
+    chunks: Vec<Chunk>,
+}
+
+/// Takes new chunks in order.
+pub struct ChunkWriter<'r> {
+    repo: &'r Repository,
+    known: Known<'r>,
+    jobs: Sender<FrameJob>,
+    frames: Vec<FrameJob>,
+    /// Chunks on their way into a pack.
+    seen: HashSet<ChunkId, BuildHasherDefault<IdHasher>>,
+    /// Packs of this run, sealed: their chunks move from memory to the disk.
+    finished: Receiver<PackInfo>,
+    own: Index,
+    frame_len: usize,
+    added: u64,
+    stored: &'r AtomicU64,
+    dry_run: bool,
+}
+
+/// Runs `work` with a writer; returns when everything given to it is stored and indexed.
+///
+/// When `work` fails, what was given so far is still stored and indexed if possible, so that the next
+/// run finds it.
+///
+/// # Errors
+/// Of the store first, since a stopped stage makes `work` fail too; then those of `work`.
+pub fn write<'r, T>(
+    repo: &'r Repository,
+    known: Known<'r>,
+    stored: &'r AtomicU64,
+    dry_run: bool,
+    work: impl FnOnce(&mut ChunkWriter<'r>) -> Result<T>,
+) -> Result<(T, Written)> {
+    let own = Index::open(None, &[], &|_| Ok(None))?;
+    std::thread::scope(|scope| {
+        let (jobs, job_queue) = bounded(FRAME_QUEUE_COUNT);
+        let (packs, pack_queue) = bounded(PACK_QUEUE_COUNT);
+        // Not bounded: the writer looks at it before each chunk, and must never be waited for.
+        let (told, finished) = unbounded();
+        let (of_framer, of_putter) = (repo.entropy().split(), repo.entropy().split());
+        let framer = scope.spawn(move || {
+            framer::Framer { repo, entropy: of_framer, packs, told, stored }.run(&job_queue)
+        });
+        let putter = scope.spawn(move || putter::run(repo, &of_putter, &pack_queue));
+        let mut writer = ChunkWriter {
+            repo,
+            known,
+            jobs,
+            frames: Vec::new(),
+            seen: HashSet::default(),
+            finished,
+            own,
+            frame_len: frame_len(repo),
+            added: 0,
+            stored,
+            dry_run,
+        };
+        let outcome = work(&mut writer);
+        let flushed = writer.flush();
+        let data_added = writer.added;
+        drop(writer);
+        let framed = framer.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        let put = putter.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        let packs = put?;
+        framed?;
+        let value = outcome?;
+        flushed?;
+        let stored = stored.load(Ordering::Relaxed);
+        Ok((value, Written { packs, data_added, stored }))
+    })
+}
+
+fn frame_len(repo: &Repository) -> usize {
+    let configured = usize::try_from(repo.config().frame_len).unwrap_or(usize::MAX);
+    configured.clamp(64 << 10, 8 << 20)
+}
+
+impl ChunkWriter<'_> {
+    /// True if the chunk is stored already or was given to this writer.
+    #[must_use]
+    pub fn contains(&mut self, id: &ChunkId) -> bool {
+        for pack in self.finished.try_iter() {
+            for chunk in &pack.footer.chunks {
+                self.seen.remove(&chunk.id);
+            }
+            self.own.add(&pack);
+        }
+        self.seen.contains(id) || self.own.contains(id, &|_| true) || self.known.contains(id)
+    }
+
+    /// Takes a chunk of data unless it is known; true if it was new.
+    ///
+    /// # Errors
+    /// When a later stage has stopped.
+    pub fn put_chunk(&mut self, class: Class, id: ChunkId, plain: &[u8]) -> Result<bool> {
+        if self.contains(&id) {
+            return Ok(false);
+        }
+        self.added = self.added.saturating_add(plain.len() as u64);
+        self.gather(class, Purpose::Data, id, plain)?;
+        Ok(true)
+    }
+
+    /// Names a node and takes it unless it is known.
+    ///
+    /// # Errors
+    /// When a later stage has stopped, or the class's keys are absent.
+    pub fn put_node(&mut self, class: Class, node: &[u8]) -> Result<ChunkId> {
+        let id = self.repo.keyring().node_id(class, node)?;
+        if !self.contains(&id) {
+            self.gather(class, Purpose::Metadata, id, node)?;
+        }
+        Ok(id)
+    }
+
+    /// Names a chunk of data.
+    ///
+    /// # Errors
+    /// When the class's keys are absent.
+    pub fn name_data(&self, class: Class, plain: &[u8]) -> Result<ChunkId> {
+        Ok(self.repo.keyring().data_id(class, plain)?)
+    }
+
+    /// Bytes put into packs so far.
+    #[must_use]
+    pub fn stored(&self) -> u64 {
+        self.stored.load(Ordering::Relaxed)
+    }
+
+    fn gather(&mut self, class: Class, purpose: Purpose, id: ChunkId, plain: &[u8]) -> Result<()> {
+        let Ok(len) = u32::try_from(plain.len()) else { return Err(too_long()) };
+        if len == 0 || len > limits::CHUNK_LEN_MAX {
+            return Err(too_long());
+        }
+        if self.dry_run {
+            self.seen.insert(id);
+            return Ok(());
+        }
+        let target = match purpose {
+            Purpose::Metadata => METADATA_FRAME_LEN,
+            _ => self.frame_len,
+        };
+        let position =
+            self.frames.iter().position(|frame| frame.class == class && frame.purpose == purpose);
+        let full = |frame: &FrameJob| {
+            frame.plain.len() + plain.len() > target || frame.chunks.len() >= FRAME_CHUNK_COUNT_MAX
+        };
+        let position = match position {
+            Some(position) if full(&self.frames[position]) => {
+                let job = self.frames.swap_remove(position);
+                self.send(job)?;
+                None
+            }
+            other => other,
+        };
+        let position = position.unwrap_or_else(|| {
+            let plain = Vec::with_capacity(target.max(plain.len()));
+            self.frames.push(FrameJob { class, purpose, plain, chunks: Vec::new() });
+            self.frames.len() - 1
+        });
+        let frame = &mut self.frames[position];
+        frame.plain.extend_from_slice(plain);
+        frame.chunks.push(Chunk { id, len });
+        self.seen.insert(id);
+        Ok(())
+    }
+
+    fn flush(&mut self) -> Result<()> {
+        let mut frames = std::mem::take(&mut self.frames);
+        frames.sort_by_key(|frame| (frame.purpose, frame.class));
+        frames.into_iter().try_for_each(|job| self.send(job))
+    }
+
+    fn send(&self, job: FrameJob) -> Result<()> {
+        let stopped = || Error::new(Kind::Unavailable, "the pack writer has stopped");
+        self.jobs.send(job).map_err(|_| stopped())
+    }
+}
+
+fn too_long() -> Error {
+    let what = format!("a chunk must have 1 to {} bytes", limits::CHUNK_LEN_MAX);
+    Error::new(Kind::Input, what)
+}
+
+/// Ids are hashes already: eight of their bytes do.
+#[derive(Default)]
+struct IdHasher(u64);
+
+impl Hasher for IdHasher {
+    fn write(&mut self, bytes: &[u8]) {
+        if let Some((first, _)) = bytes.split_first_chunk::<8>() {
+            self.0 = u64::from_le_bytes(*first);
+        }
+    }
+
+    fn write_usize(&mut self, _: usize) {}
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}

@@ -1,0 +1,57 @@
+//! The stage that puts packs, then the index segments that tell of them.
+
+use crossbeam_channel::Receiver;
+
+use super::framer::FinishedPack;
+use crate::error::{Error, Kind, Result};
+use crate::model::{Entropy, PackInfo};
+use crate::repo::{Repository, pack_name, records};
+use crate::store::Creation;
+
+/// Chunks after which an index segment is put: about 4 MiB.
+const SEGMENT_CHUNK_COUNT: usize = 100_000;
+
+/// Works until the queue of packs ends; returns how many were put.
+pub(super) fn run(
+    repo: &Repository,
+    entropy: &Entropy,
+    packs: &Receiver<FinishedPack>,
+) -> Result<u64> {
+    let mut count: u64 = 0;
+    let mut pending: Vec<PackInfo> = Vec::new();
+    while let Ok(FinishedPack { staged, info }) = packs.recv() {
+        if let Err(error) = put(repo, staged, &info) {
+            // What is in the store already still gets its index, so that the next run finds it.
+            let _ = flush(repo, entropy, &mut pending);
+            return Err(error);
+        }
+        count = count.saturating_add(1);
+        pending.push(info);
+        let chunks: usize = pending.iter().map(|pack| pack.footer.chunks.len()).sum();
+        if chunks >= SEGMENT_CHUNK_COUNT {
+            flush(repo, entropy, &mut pending)?;
+        }
+    }
+    flush(repo, entropy, &mut pending)?;
+    Ok(count)
+}
+
+fn put(repo: &Repository, staged: crate::store::Staged, info: &PackInfo) -> Result<()> {
+    let name = pack_name(info.id);
+    match repo.store().publish(staged, &name)? {
+        Creation::Created => Ok(()),
+        // The salt is random: only our own earlier success can have made it.
+        Creation::Exists if repo.store().len(&name)? == Some(info.pack_len) => Ok(()),
+        Creation::Exists => {
+            Err(Error::new(Kind::Conflict, format!("{name} exists with another length")))
+        }
+    }
+}
+
+fn flush(repo: &Repository, entropy: &Entropy, pending: &mut Vec<PackInfo>) -> Result<()> {
+    if !pending.is_empty() {
+        records::save_segment(repo, entropy, pending)?;
+        pending.clear();
+    }
+    Ok(())
+}
