@@ -1,0 +1,74 @@
+//! Sources to a snapshot: capture, put, look at the fence, acknowledge.
+
+mod assemble;
+mod capture;
+mod job;
+mod merge;
+mod parent;
+mod read;
+mod run;
+#[cfg(test)]
+mod tests;
+
+use std::io::Read;
+use std::time::Duration;
+
+pub use run::backup;
+
+use crate::model::{SnapshotId, Totals};
+use crate::source::tree::TreeOptions;
+
+/// One stream of bytes to back up as a single file.
+pub struct StreamSource {
+    /// The file's path within the snapshot.
+    pub name: String,
+    pub reader: Box<dyn Read + Send>,
+}
+
+/// What to back up, and how.
+pub struct BackupOptions {
+    /// Files and directories.
+    pub tree: Option<TreeOptions>,
+    /// A stream, for example standard input.
+    pub stream: Option<StreamSource>,
+    pub host: String,
+    /// Groups runs of the same sources; derived from them when absent.
+    pub job: Option<String>,
+    pub tags: Vec<String>,
+    /// Reads every file again.
+    pub force: bool,
+    /// Reads and cuts, but stores nothing.
+    pub dry_run: bool,
+    /// How long before its reading a file's last change must be to be trusted, nanoseconds.
+    pub racy_window_ns: i64,
+    /// Name and version of the program.
+    pub tool: String,
+}
+
+/// Default of [`BackupOptions::racy_window_ns`]: file systems stamp changes up to 2 s coarse (FAT, NFS).
+pub const RACY_WINDOW_NS: i64 = 2_000_000_000;
+
+/// What a run did.
+#[derive(Debug, Clone)]
+pub struct BackupSummary {
+    /// The acknowledged snapshot; none for a dry run.
+    pub snapshot_id: Option<SnapshotId>,
+    pub parent: Option<SnapshotId>,
+    /// Some source or file could not be read.
+    pub partial: bool,
+    /// Files and other entries that could not be read.
+    pub errors: u64,
+    pub totals: Totals,
+    pub directories: u64,
+    pub started_ns: i64,
+    pub finished_ns: i64,
+}
+
+impl BackupSummary {
+    /// How long the run took.
+    #[must_use]
+    pub fn duration(&self) -> Duration {
+        let nanos = self.finished_ns.saturating_sub(self.started_ns);
+        Duration::from_nanos(u64::try_from(nanos).unwrap_or_default())
+    }
+}

@@ -1,0 +1,377 @@
+//! Readers: open files, read them, cut them, name the chunks. Several work at once.
+
+use std::io::{self, Read as _};
+
+use crossbeam_channel::{Receiver, Sender};
+
+use super::merge::{Batch, Item, Work};
+use crate::chunk::{Cutter, is_media};
+use crate::crypto::Keyring;
+use crate::error::{Error, SourceError};
+use crate::limits;
+use crate::manifest::encode_xattrs;
+use crate::model::{ChunkId, Class, Clock, Content, Entry, EntryKind, Hole, Time, Xattrs};
+use crate::observe::Action;
+use crate::source::tree::{DataReader, Found, OpenFile};
+
+/// Bytes read before chunks are handed on.
+pub(super) const PART_LEN: usize = 4 << 20;
+/// Bytes looked at to tell media from other files (format-spec page 7).
+const PROBE_LEN: usize = 64 << 10;
+/// Bytes after which a file that was small when it was opened is taken as changed.
+const SMALL_LEN_MAX: usize = 4 * PART_LEN;
+/// How often a file is read again when it changes meanwhile.
+const READS_MAX: u32 = 3;
+
+/// What a reader hands to the assembler.
+pub(super) enum Message {
+    /// Whole entries; the chunks of their files stand end to end in `piece`.
+    Entries { piece: Piece, outputs: Vec<Output> },
+    /// A part of the large file that the next entries are about; its entry comes alone.
+    Part(Piece),
+    /// The large file is read again from its start.
+    Restart,
+    /// The batch is whole: a reader that stops before it has lost entries.
+    End,
+    /// The repository's keys did not do.
+    Failed(Error),
+}
+
+/// Bytes and the chunks they were cut into.
+#[derive(Default)]
+pub(super) struct Piece {
+    pub bytes: Vec<u8>,
+    pub chunks: Vec<(ChunkId, u32)>,
+}
+
+/// One handled item.
+pub(super) enum Output {
+    /// An entry that needs no content, or has it already.
+    Ready(Box<Entry>, Action, Extra),
+    /// A file with the next `chunks` of the piece, or, if large, with the parts before.
+    File {
+        entry: Box<Entry>,
+        action: Action,
+        extra: Extra,
+        chunks: usize,
+        large: bool,
+    },
+    /// A further name of a file that was handled before.
+    Link(Box<Entry>, Action, Extra),
+    Problem(SourceError),
+    Excluded(Vec<u8>),
+}
+
+/// What comes with an entry.
+#[derive(Default)]
+pub(super) struct Extra {
+    /// An attribute list too long for the entry.
+    pub xattrs: Option<Vec<u8>>,
+    /// The attributes were too long to keep.
+    pub without_xattrs: bool,
+    /// The file changed in every reading.
+    pub changed: bool,
+}
+
+/// What all readers share.
+pub(super) struct Reading<'r> {
+    pub keyring: &'r Keyring,
+    pub tree: Cutter,
+    pub media: Cutter,
+    pub clock: Clock,
+    pub racy_window_ns: i64,
+}
+
+/// Takes batches until there are no more.
+pub(super) fn run(reading: &Reading<'_>, batches: &Receiver<(Batch, Sender<Message>)>) {
+    while let Ok((batch, messages)) = batches.recv() {
+        if let Err(error) = reading.batch(batch, &messages) {
+            // A closed queue means that the run has ended already.
+            let _ = messages.send(Message::Failed(error));
+        }
+    }
+}
+
+impl Reading<'_> {
+    fn batch(&self, batch: Batch, messages: &Sender<Message>) -> Result<(), Error> {
+        let mut hand = Hand { piece: Piece::default(), outputs: Vec::new(), messages };
+        hand.piece.bytes.reserve(batch.bytes.min(PART_LEN as u64) as usize + 1);
+        hand.outputs.reserve(batch.items.len());
+        for item in batch.items {
+            let output = self.item(item, &mut hand)?;
+            let alone = matches!(output, Output::File { large: true, .. });
+            hand.outputs.push(output);
+            if alone {
+                hand.over();
+            }
+        }
+        hand.over();
+        let _ = messages.send(Message::End);
+        Ok(())
+    }
+
+    fn item(&self, Item { work, action }: Item, hand: &mut Hand<'_>) -> Result<Output, Error> {
+        // Before anything is looked at: a later change must show.
+        let read_ns = self.clock.now_ns();
+        let output = match work {
+            Work::Keep(entry) => Output::Ready(entry, action, Extra::default()),
+            Work::Problem(problem) => Output::Problem(problem),
+            Work::Excluded(path) => Output::Excluded(path),
+            Work::Take(mut found) => match found.complete() {
+                Err(problem) => Output::Problem(problem),
+                Ok(()) => {
+                    let (entry, extra) = self.finish(found.entry, read_ns);
+                    Output::Ready(entry, action, extra)
+                }
+            },
+            Work::Link(mut found) => match found.complete() {
+                Err(problem) => Output::Problem(problem),
+                Ok(()) => {
+                    let (entry, extra) = self.finish(found.entry, read_ns);
+                    Output::Link(entry, action, extra)
+                }
+            },
+            Work::Read(found) => return self.file(*found, action, hand),
+        };
+        Ok(output)
+    }
+
+    /// Reads one file; a change while it is read makes it start again.
+    fn file(&self, mut found: Found, action: Action, hand: &mut Hand<'_>) -> Result<Output, Error> {
+        let (mut bytes_start, mut chunks_start) = (hand.piece.bytes.len(), hand.piece.chunks.len());
+        for round in 1..=READS_MAX {
+            let read_ns = self.clock.now_ns();
+            let file = match found.open().and_then(|file| found.complete_from(&file).map(|()| file))
+            {
+                Ok(file) => file,
+                Err(problem) => return Ok(Output::Problem(problem)),
+            };
+            // By its length now: a file of a batch of small ones may have grown since.
+            let large = file.stat.size > PART_LEN as u64;
+            let outcome = if large {
+                hand.over();
+                (bytes_start, chunks_start) = (0, 0);
+                self.large(&file, hand.messages)?
+            } else {
+                self.small(&file, &mut hand.piece)?
+            };
+            let (stored, holes, unchanged) = match outcome.and_then(|read| {
+                let again = file.stat_again()?;
+                Ok((read.stored, read.holes, file.stat.is_unchanged(&again)))
+            }) {
+                Ok(read) => read,
+                Err(error) => {
+                    truncate(&mut hand.piece, bytes_start, chunks_start);
+                    return Ok(Output::Problem(found.problem("cannot be read", error)));
+                }
+            };
+            let changed = !unchanged;
+            if changed && round < READS_MAX {
+                truncate(&mut hand.piece, bytes_start, chunks_start);
+                if large && hand.messages.send(Message::Restart).is_err() {
+                    return Ok(Output::Excluded(Vec::new()));
+                }
+                continue;
+            }
+            let size = stored + holes.iter().map(|hole| hole.len).sum::<u64>();
+            found.entry.kind =
+                EntryKind::File { size, content: Content::Chunks(Vec::new()), holes };
+            let (mut entry, mut extra) = self.finish(found.entry, read_ns);
+            extra.changed = changed;
+            entry.racy |= changed;
+            let chunks = hand.piece.chunks.len() - chunks_start;
+            return Ok(Output::File { entry, action, extra, chunks, large });
+        }
+        unreachable!("the last round returns")
+    }
+
+    /// Marks an entry as racy when it changed too shortly before it was read, and takes out an
+    /// attribute list that is too long for it.
+    fn finish(&self, mut entry: Entry, read_ns: i64) -> (Box<Entry>, Extra) {
+        let trusted = read_ns.saturating_sub(self.racy_window_ns);
+        entry.racy = nanos(entry.mtime) > trusted || nanos(entry.ctime) > trusted;
+        let mut extra = Extra::default();
+        if let Xattrs::Inline(list) = &entry.xattrs
+            && !list.is_empty()
+        {
+            match encode_xattrs(list) {
+                Ok(encoded) if encoded.len() <= limits::XATTRS_INLINE_LEN_MAX => {}
+                Ok(encoded) => extra.xattrs = Some(encoded),
+                // Longer than the format holds: the entry is kept without them, and that is reported.
+                Err(_) => {
+                    extra.without_xattrs = true;
+                    entry.xattrs = Xattrs::default();
+                }
+            }
+        }
+        (Box::new(entry), extra)
+    }
+
+    /// Reads a small file to the end of the piece. The outer error is the repository's.
+    fn small(&self, file: &OpenFile, piece: &mut Piece) -> Result<io::Result<Read>, Error> {
+        let start = piece.bytes.len();
+        let holes = match file.holes() {
+            Ok(holes) => holes,
+            Err(error) => return Ok(Err(error)),
+        };
+        let mut reader = DataReader::new(file, &holes);
+        // Read in the room that its length tells, plus one byte that finds its end.
+        let room = usize::try_from(file.stat.size).unwrap_or_default().min(PART_LEN) + 1;
+        let mut read = |buffer: &mut [u8]| reader.read(buffer);
+        let mut target = start + room;
+        loop {
+            match fill(&mut read, &mut piece.bytes, target) {
+                Ok(true) => break,
+                Ok(false) => target += PART_LEN,
+                Err(error) => return Ok(Err(error)),
+            }
+            if piece.bytes.len() - start > SMALL_LEN_MAX {
+                break;
+            }
+        }
+        let holes = reader.passed().to_vec();
+        let bytes = &piece.bytes[start..];
+        let cutter = self.cutter(bytes, bytes.len() as u64);
+        cut(self.keyring, cutter, bytes, true, &mut piece.chunks)?;
+        Ok(Ok(Read { stored: bytes.len() as u64, holes }))
+    }
+
+    /// Reads a large file and hands it on in parts.
+    fn large(
+        &self,
+        file: &OpenFile,
+        messages: &Sender<Message>,
+    ) -> Result<io::Result<Read>, Error> {
+        let holes = match file.holes() {
+            Ok(holes) => holes,
+            Err(error) => return Ok(Err(error)),
+        };
+        let holes_len: u64 = holes.iter().map(|hole| hole.len).sum();
+        let len = file.stat.size.saturating_sub(holes_len);
+        let mut reader = DataReader::new(file, &holes);
+        let mut read = |buffer: &mut [u8]| reader.read(buffer);
+        let choose = |first: &[u8]| self.cutter(first, len);
+        let read = stream(self.keyring, choose, &mut read, messages)?;
+        Ok(read.map(|read| Read { holes: reader.passed().to_vec(), ..read }))
+    }
+
+    fn cutter(&self, first: &[u8], len: u64) -> &Cutter {
+        let probe = first.get(..PROBE_LEN).unwrap_or(first);
+        if is_media(probe, len) { &self.media } else { &self.tree }
+    }
+}
+
+/// What a reader has in hand of its batch.
+struct Hand<'m> {
+    piece: Piece,
+    outputs: Vec<Output>,
+    messages: &'m Sender<Message>,
+}
+
+impl Hand<'_> {
+    /// Hands over what there is.
+    fn over(&mut self) {
+        if !self.outputs.is_empty() {
+            let piece = std::mem::take(&mut self.piece);
+            let outputs = std::mem::take(&mut self.outputs);
+            // A closed queue means that the run has ended already.
+            let _ = self.messages.send(Message::Entries { piece, outputs });
+        }
+    }
+}
+
+/// What a reading gave.
+pub(super) struct Read {
+    /// Bytes stored: the length without holes.
+    pub stored: u64,
+    /// The holes left out.
+    pub holes: Vec<Hole>,
+}
+
+/// Reads `read` to its end and hands it on in parts of whole chunks.
+///
+/// The outer error is the repository's, the inner one the source's.
+pub(super) fn stream<'c>(
+    keyring: &Keyring,
+    choose: impl FnOnce(&[u8]) -> &'c Cutter,
+    read: &mut dyn FnMut(&mut [u8]) -> io::Result<usize>,
+    messages: &Sender<Message>,
+) -> Result<io::Result<Read>, Error> {
+    let mut choose = Some(choose);
+    let mut cutter: Option<&Cutter> = None;
+    let mut stored: u64 = 0;
+    let mut carried: Vec<u8> = Vec::new();
+    loop {
+        let mut bytes = std::mem::take(&mut carried);
+        // Always more than before: a chunk may be longer than a part.
+        let len = bytes.len() + PART_LEN;
+        let end = match fill(read, &mut bytes, len) {
+            Ok(end) => end,
+            Err(error) => return Ok(Err(error)),
+        };
+        let cutter = match (cutter, choose.take()) {
+            (Some(cutter), _) => cutter,
+            (None, Some(choose)) => *cutter.insert(choose(&bytes)),
+            (None, None) => unreachable!("chosen in the first round"),
+        };
+        let mut chunks = Vec::new();
+        let used = cut(keyring, cutter, &bytes, end, &mut chunks)?;
+        carried.extend_from_slice(&bytes[used..]);
+        bytes.truncate(used);
+        stored += used as u64;
+        let gone =
+            !chunks.is_empty() && messages.send(Message::Part(Piece { bytes, chunks })).is_err();
+        if end || gone {
+            return Ok(Ok(Read { stored, holes: Vec::new() }));
+        }
+    }
+}
+
+/// Fills `bytes` up to `len`; true at the end of the source.
+fn fill(
+    read: &mut dyn FnMut(&mut [u8]) -> io::Result<usize>,
+    bytes: &mut Vec<u8>,
+    len: usize,
+) -> io::Result<bool> {
+    let mut filled = bytes.len();
+    bytes.resize(len.max(filled), 0);
+    while filled < bytes.len() {
+        match read(&mut bytes[filled..]) {
+            Ok(0) => {
+                bytes.truncate(filled);
+                return Ok(true);
+            }
+            Ok(count) => filled += count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(false)
+}
+
+/// Cuts and names as many chunks as `bytes` give; returns the bytes used.
+fn cut(
+    keyring: &Keyring,
+    cutter: &Cutter,
+    bytes: &[u8],
+    end: bool,
+    chunks: &mut Vec<(ChunkId, u32)>,
+) -> Result<usize, Error> {
+    let mut used = 0;
+    while used < bytes.len() {
+        let Some(len) = cutter.cut(&bytes[used..], end) else { break };
+        let chunk = &bytes[used..used + len];
+        chunks.push((keyring.data_id(Class::Ordinary, chunk)?, len as u32));
+        used += len;
+    }
+    Ok(used)
+}
+
+fn truncate(piece: &mut Piece, bytes: usize, chunks: usize) {
+    piece.bytes.truncate(bytes);
+    piece.chunks.truncate(chunks);
+}
+
+fn nanos(time: Time) -> i64 {
+    time.secs.saturating_mul(1_000_000_000).saturating_add(i64::from(time.nanos))
+}

@@ -1,0 +1,3 @@
+mod capture;
+mod fence;
+mod store;
