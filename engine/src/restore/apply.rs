@@ -1,0 +1,329 @@
+//! Writes the content of a batch: opens frames in parallel, each once, and writes every piece where
+//! it belongs.
+
+use std::collections::HashSet;
+use std::os::fd::OwnedFd;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::thread;
+
+use super::batch::{Batch, BatchFile, FileJob, FileState, Piece};
+use super::links::Links;
+use super::origin::{FramePlace, PackNumber, Prove};
+use super::report::{Report, add};
+use crate::error::{Error, Kind, Result};
+use crate::model::NodeRef;
+use crate::observe::Action;
+use crate::target::{Durability, FilePlan, Outcome, Target};
+
+/// Plaintext of frames held at a time, bytes; their sealed bytes come on top.
+const PLAIN_BYTES_MAX: u64 = 32 << 20;
+/// Incomplete files kept open; more are closed and opened again.
+const OPEN_COUNT_MAX: usize = 256;
+
+/// What gives the bytes of frames and chunks: the part of the origin that threads may use.
+pub(super) struct Bytes<'a> {
+    pub(super) frame: &'a (dyn Fn(&super::origin::Place) -> Result<Arc<Vec<u8>>> + Sync + 'a),
+    pub(super) prove: &'a Prove<'a>,
+    pub(super) chunk: &'a (dyn Fn(&NodeRef) -> Result<Vec<u8>> + Sync + 'a),
+}
+
+/// Writes batches, one after the other.
+pub(super) struct Writer<'a> {
+    pub(super) bytes: &'a Bytes<'a>,
+    pub(super) target: &'a Target,
+    pub(super) report: &'a Report<'a>,
+    pub(super) links: &'a Links,
+    pub(super) is_sparse: bool,
+    pub(super) thread_count: usize,
+    pub(super) open_count: AtomicUsize,
+}
+
+/// The pieces that one frame holds.
+type Group<'b> = &'b [Piece];
+
+impl Writer<'_> {
+    /// Writes the content of `batch`; a file that fails is reported and left out.
+    pub(super) fn write(&self, batch: &mut Batch) {
+        batch.pieces.sort_unstable_by_key(|piece| (frame_of(piece), piece.file, piece.at));
+        let batch = &*batch;
+        let groups: Vec<Group<'_>> =
+            batch.pieces.chunk_by(|a, b| frame_of(a) == frame_of(b)).collect();
+        let empty: Vec<&BatchFile> = batch
+            .files
+            .iter()
+            .filter(|file| file.pieces_left.load(Ordering::Relaxed) == 0)
+            .collect();
+        let (next_group, next_empty) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        let gate = Gate::default();
+        let work = || {
+            while let Some(group) = take(&groups, &next_group) {
+                if self.report.is_stopped() {
+                    return;
+                }
+                self.write_group(batch, group, &gate);
+                self.report.progress();
+            }
+            while let Some(file) = take(&empty, &next_empty) {
+                if self.report.is_stopped() {
+                    return;
+                }
+                self.finish_part(batch, file);
+            }
+        };
+        let helper_count = self.thread_count.min(groups.len() + empty.len() / 64).saturating_sub(1);
+        thread::scope(|scope| {
+            for _ in 0..helper_count {
+                scope.spawn(work);
+            }
+            work();
+        });
+    }
+
+    fn write_group(&self, batch: &Batch, group: Group<'_>, gate: &Gate) {
+        let Some(first) = group.first() else { return };
+        let is_needed = |piece: &Piece| !file_of(batch, piece).job.state().has_failed;
+        if !group.iter().any(is_needed) {
+            return;
+        }
+        let plain_len = u64::from(first.place.frame.plain_len);
+        gate.enter(plain_len);
+        let plain = (self.bytes.frame)(&first.place);
+        match plain.and_then(|plain| self.prove(group, &plain).map(|()| plain)) {
+            Ok(plain) => {
+                self.report.is_available();
+                for pieces in group.chunk_by(|a, b| a.file == b.file) {
+                    self.write_pieces(batch, pieces, &plain);
+                }
+            }
+            Err(error) => self.write_from_copies(batch, group, &error),
+        }
+        gate.leave(plain_len);
+    }
+
+    /// Names again every chunk that the group needs, each once.
+    fn prove(&self, group: Group<'_>, plain: &[u8]) -> Result<()> {
+        let mut proven = HashSet::new();
+        let key = |piece: &Piece| (piece.chunk, piece.place.offset, piece.place.len);
+        for piece in group.iter().filter(|piece| proven.insert(key(piece))) {
+            (self.bytes.prove)(&piece.chunk, &piece.place, plain)?;
+        }
+        Ok(())
+    }
+
+    /// The pieces of one file and one frame, neighbours in one call.
+    fn write_pieces(&self, batch: &Batch, pieces: &[Piece], plain: &[u8]) {
+        let Some(first) = pieces.first() else { return };
+        let file = file_of(batch, first);
+        let follows = |a: &Piece, b: &Piece| {
+            a.at + u64::from(a.len) == b.at && start_of(a) + u64::from(a.len) == start_of(b)
+        };
+        for run in pieces.chunk_by(follows) {
+            let (Some(first), Some(last)) = (run.first(), run.last()) else { continue };
+            let (start, end) = (start_of(first), start_of(last) + u64::from(last.len));
+            let range = usize::try_from(start).ok().zip(usize::try_from(end).ok());
+            match range.and_then(|(start, end)| plain.get(start..end)) {
+                Some(bytes) => self.write_run(file, first.at, bytes),
+                None => self.damaged(
+                    &file.job,
+                    Error::new(Kind::Corrupt, "a chunk is not within its frame"),
+                ),
+            }
+        }
+        self.count_down(batch, file, pieces.len());
+    }
+
+    /// The frame failed: its chunks may have other copies.
+    fn write_from_copies(&self, batch: &Batch, group: Group<'_>, failure: &Error) {
+        if matches!(failure.kind(), Kind::Interrupted | Kind::WrongKey) {
+            return self.report.stop(Error::new(failure.kind(), failure.to_string()));
+        }
+        for piece in group {
+            let file = file_of(batch, piece);
+            if self.report.is_stopped() {
+                return;
+            }
+            if !file.job.state().has_failed {
+                let range = piece.skip as usize..piece.skip as usize + piece.len as usize;
+                match (self.bytes.chunk)(&piece.chunk) {
+                    Ok(bytes) => match bytes.get(range) {
+                        Some(bytes) => self.write_run(file, piece.at, bytes),
+                        None => {
+                            self.damaged(&file.job, Error::new(failure.kind(), failure.to_string()))
+                        }
+                    },
+                    Err(_) => {
+                        self.damaged(&file.job, Error::new(failure.kind(), failure.to_string()))
+                    }
+                }
+            }
+            self.count_down(batch, file, 1);
+        }
+    }
+
+    fn write_run(&self, file: &BatchFile, at: u64, bytes: &[u8]) {
+        let job = &file.job;
+        let handle = {
+            let mut state = job.state();
+            if state.has_failed {
+                return;
+            }
+            self.handle(job, &mut state, bytes.len() as u64 == job.size)
+        };
+        let written =
+            handle.and_then(|handle| self.target.write(&handle, at, bytes, self.is_sparse));
+        match written {
+            Ok(()) => add(&self.report.counts.bytes, bytes.len() as u64),
+            Err(error) => self.refused(job, error),
+        }
+    }
+
+    fn handle(
+        &self,
+        job: &FileJob,
+        state: &mut FileState,
+        is_whole: bool,
+    ) -> Outcome<Arc<OwnedFd>> {
+        let name = job.path.name();
+        if state.file.is_none() {
+            let plan = FilePlan {
+                is_hidden: job.is_hidden.load(Ordering::Relaxed),
+                preset_len: (job.has_holes || self.is_sparse).then_some(job.size),
+                // A file that may be opened again must let us.
+                mode: if is_whole { job.metadata.mode & 0o777 } else { 0o600 },
+            };
+            state.file = Some(self.target.begin_file(&job.folder, name, plan)?);
+            self.open_count.fetch_add(1, Ordering::Relaxed);
+        }
+        match &mut state.file {
+            Some(file) => {
+                if !file.is_open() {
+                    self.open_count.fetch_add(1, Ordering::Relaxed);
+                }
+                self.target.file_handle(&job.folder, name, file)
+            }
+            None => unreachable!("made above"),
+        }
+    }
+
+    fn count_down(&self, batch: &Batch, file: &BatchFile, pieces: usize) {
+        let pieces = u32::try_from(pieces).unwrap_or(u32::MAX);
+        if file.pieces_left.fetch_sub(pieces, Ordering::AcqRel) == pieces {
+            self.finish_part(batch, file);
+        } else if self.open_count.load(Ordering::Relaxed) > OPEN_COUNT_MAX {
+            self.park(&file.job);
+        }
+    }
+
+    /// All bytes of a file that this batch has are written.
+    fn finish_part(&self, batch: &Batch, file: &BatchFile) {
+        if file.is_last {
+            self.complete(&file.job, batch.durability());
+        }
+    }
+
+    fn complete(&self, job: &FileJob, durability: Durability) {
+        let mut state = job.state();
+        if state.has_failed {
+            return;
+        }
+        let outcome = self.handle(job, &mut state, true).and_then(|_| match &mut state.file {
+            Some(file) => {
+                let path = job.path.as_bytes();
+                self.target.complete_file(
+                    file,
+                    path,
+                    &job.metadata,
+                    durability,
+                    job.link_group != 0,
+                )
+            }
+            None => Ok(()),
+        });
+        self.open_count.fetch_sub(1, Ordering::Relaxed);
+        drop(state);
+        match outcome {
+            Ok(()) => self.report.entry(Action::Restored, job.path.as_bytes(), job.size),
+            Err(error) => self.refused(job, error),
+        }
+    }
+
+    fn park(&self, job: &FileJob) {
+        let mut state = job.state();
+        let Some(file) = state.file.as_mut().filter(|file| file.is_open()) else { return };
+        let parked = self.target.park_file(file);
+        self.open_count.fetch_sub(1, Ordering::Relaxed);
+        drop(state);
+        if let Err(error) = parked {
+            self.refused(job, error);
+        }
+    }
+
+    fn damaged(&self, job: &FileJob, error: Error) {
+        if self.abandon(job) {
+            self.report.damaged(job.path.as_bytes(), error);
+        }
+    }
+
+    fn refused(&self, job: &FileJob, error: crate::target::TargetError) {
+        if self.abandon(job) {
+            self.report.refused(job.path.as_bytes(), self.target.location(), error);
+        }
+    }
+
+    /// Leaves no trace of the file; false if that was done before.
+    fn abandon(&self, job: &FileJob) -> bool {
+        let mut state = job.state();
+        if std::mem::replace(&mut state.has_failed, true) {
+            return false;
+        }
+        if let Some(file) = state.file.take() {
+            if file.is_open() {
+                self.open_count.fetch_sub(1, Ordering::Relaxed);
+            }
+            self.target.abandon_file(&job.folder, job.path.name(), file);
+        }
+        self.links.forget(job.link_group);
+        true
+    }
+}
+
+fn take<'b, T>(items: &'b [T], next: &AtomicUsize) -> Option<&'b T> {
+    items.get(next.fetch_add(1, Ordering::Relaxed))
+}
+
+fn frame_of(piece: &Piece) -> (PackNumber, u32) {
+    let FramePlace { position, .. } = piece.place.frame;
+    (piece.place.pack, position)
+}
+
+/// Where the piece begins in the frame's plaintext.
+fn start_of(piece: &Piece) -> u64 {
+    u64::from(piece.place.offset) + u64::from(piece.skip)
+}
+
+fn file_of<'b>(batch: &'b Batch, piece: &Piece) -> &'b BatchFile {
+    &batch.files[piece.file as usize]
+}
+
+/// Bounds the plaintext in memory: a frame waits until those before it are written.
+#[derive(Debug, Default)]
+struct Gate {
+    held: Mutex<u64>,
+    freed: Condvar,
+}
+
+impl Gate {
+    fn enter(&self, len: u64) {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        while *held > 0 && *held + len > PLAIN_BYTES_MAX {
+            held = self.freed.wait(held).unwrap_or_else(PoisonError::into_inner);
+        }
+        *held += len;
+    }
+
+    fn leave(&self, len: u64) {
+        *self.held.lock().unwrap_or_else(PoisonError::into_inner) -= len;
+        self.freed.notify_all();
+    }
+}

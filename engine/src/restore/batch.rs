@@ -1,0 +1,132 @@
+//! A run of entries whose content is written, synced and named together.
+
+use std::sync::atomic::{AtomicBool, AtomicU32};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::origin::Place;
+use crate::model::{EntryPath, NodeRef};
+use crate::target::{Durability, Folder, Metadata, NewFile};
+
+/// Bytes of content in one batch (few in tests, so that they see many batches): what a frame shared
+/// by neighbours is opened once for, and what one sync brings to the disk. Costs no memory.
+const BYTES_MAX: u64 = if cfg!(test) { 4 << 20 } else { 256 << 20 };
+/// Pieces in one batch, 100 bytes each.
+const PIECE_COUNT_MAX: usize = 32 << 10;
+/// Entries in one batch, about 400 bytes each: below 4096 syncs cost more, above 16384 the last one
+/// is waited for.
+const STEP_COUNT_MAX: usize = if cfg!(test) { 300 } else { 8 << 10 };
+/// Bytes of paths and attributes in one batch.
+const TEXT_BYTES_MAX: usize = 4 << 20;
+/// Up to this many files are synced one by one.
+const FEW: usize = 8;
+/// Up to this many steps, their directories too: a sync of everything waits for what others have
+/// written as well.
+const FEW_STEPS: usize = 32;
+
+/// What is planned together.
+pub(super) struct Batch {
+    pub(super) number: u64,
+    pub(super) files: Vec<BatchFile>,
+    pub(super) pieces: Vec<Piece>,
+    /// In entry order, so that a directory comes after everything in it.
+    pub(super) steps: Vec<Step>,
+    pub(super) bytes: u64,
+    pub(super) text_bytes: usize,
+}
+
+/// The part of a file that this batch writes.
+pub(super) struct BatchFile {
+    pub(super) job: Arc<FileJob>,
+    pub(super) pieces_left: AtomicU32,
+    /// The file is complete after this batch.
+    pub(super) is_last: bool,
+}
+
+/// A run of one chunk's bytes that goes to one place of one file.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Piece {
+    pub(super) place: Place,
+    pub(super) chunk: NodeRef,
+    /// Number in the batch's files.
+    pub(super) file: u32,
+    /// Bytes of the chunk before the run.
+    pub(super) skip: u32,
+    pub(super) len: u32,
+    /// Bytes of the file before the run.
+    pub(super) at: u64,
+}
+
+/// A file on its way.
+pub(super) struct FileJob {
+    pub(super) folder: Arc<Folder>,
+    pub(super) path: EntryPath,
+    pub(super) metadata: Metadata,
+    pub(super) size: u64,
+    /// Has holes: not written from end to end.
+    pub(super) has_holes: bool,
+    pub(super) link_group: u64,
+    /// Its folder is staged in the batch that completes it.
+    pub(super) is_hidden: AtomicBool,
+    pub(super) state: Mutex<FileState>,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct FileState {
+    pub(super) file: Option<NewFile>,
+    /// Reported already; nothing more is written.
+    pub(super) has_failed: bool,
+}
+
+/// Another name of a file.
+pub(super) struct LinkJob {
+    pub(super) folder: Arc<Folder>,
+    pub(super) path: EntryPath,
+    pub(super) group: u64,
+    pub(super) metadata: Metadata,
+    pub(super) is_hidden: bool,
+}
+
+/// What follows when the batch's bytes are on the disk.
+pub(super) enum Step {
+    Name(Arc<FileJob>),
+    Link(LinkJob),
+    /// Everything in the directory is there.
+    Leave {
+        folder: Arc<Folder>,
+        path: Vec<u8>,
+        metadata: Option<Metadata>,
+    },
+    Publish {
+        folder: Arc<Folder>,
+        path: Vec<u8>,
+    },
+}
+
+impl FileJob {
+    pub(super) fn state(&self) -> MutexGuard<'_, FileState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Batch {
+    pub(super) fn new(number: u64) -> Self {
+        let (files, pieces, steps) = (Vec::new(), Vec::new(), Vec::new());
+        Self { number, files, pieces, steps, bytes: 0, text_bytes: 0 }
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        self.bytes >= BYTES_MAX
+            || self.pieces.len() >= PIECE_COUNT_MAX
+            || self.files.len().max(self.steps.len()) >= STEP_COUNT_MAX
+            || self.text_bytes >= TEXT_BYTES_MAX
+    }
+
+    pub(super) fn durability(&self) -> Durability {
+        if self.files.len() <= FEW { Durability::EachFile } else { Durability::Together }
+    }
+
+    /// Everything is synced by itself, so that no sync of the whole file system is needed.
+    pub(super) fn is_small(&self) -> bool {
+        self.files.len() <= FEW && self.steps.len() <= FEW_STEPS
+    }
+}

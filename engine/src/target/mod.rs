@@ -1,0 +1,155 @@
+//! The live side of a restore: creates and writes below one directory, and nowhere else.
+//!
+//! Every object is reached by directory handle; a symbolic link inside the target is never
+//! followed, only replaced. Nothing unfinished has its final name: a file is written under a
+//! temporary name beside it, or inside a directory that itself still has one (a *staged*
+//! directory), and is renamed after its bytes were synced. Renaming one directory instead of its
+//! files saves a third of the time of many small files.
+
+mod beneath;
+mod copy;
+mod error;
+mod existing;
+mod file;
+mod folder;
+mod metadata;
+mod special;
+mod spool;
+mod sweep;
+mod sync;
+mod temporary;
+
+pub use error::{Outcome, TargetError};
+pub use existing::Existing;
+pub use file::{FilePlan, NewFile};
+pub use folder::{Folder, Made};
+pub use metadata::{Metadata, Note};
+pub use special::{Original, Special};
+pub use spool::Spool;
+pub use sync::Durability;
+
+use std::fs;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use rustix::fs::{FlockOperation, Mode, OFlags};
+
+use crate::error::{Error, Kind, Result};
+use folder::Handles;
+use metadata::{Notes, Rights};
+use sync::Devices;
+use temporary::Temporaries;
+
+/// A directory being restored into. Shared by threads.
+#[derive(Debug)]
+pub struct Target {
+    root: Arc<Folder>,
+    location: String,
+    rights: Rights,
+    notes: Notes,
+    handles: Handles,
+    devices: Devices,
+    temporaries: Temporaries,
+}
+
+/// Room on the file system of a target, bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Room {
+    /// What this process may still write.
+    pub available: u64,
+    /// The whole file system.
+    pub total: u64,
+}
+
+impl Target {
+    /// Opens `dir` to restore into it, creating it (mode 0700) and its parents if need be. Symbolic
+    /// links in `dir` itself are followed: it is the user's word.
+    ///
+    /// # Errors
+    /// `Conflict` while another restore writes into it; `Refused`, `NotFound`, `NoSpace` from the
+    /// system.
+    pub fn open(dir: &Path) -> Result<Self> {
+        let location = dir.display().to_string();
+        let failed = |error| Error::io(format!("restore target {location}"), error);
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(failed)?;
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let handle =
+            rustix::fs::open(dir, flags, Mode::empty()).map_err(|errno| failed(errno.into()))?;
+        lock(&handle, &location)?;
+        let target = Self {
+            root: Arc::new(Folder::root()),
+            location,
+            rights: Rights::of_this_process(),
+            notes: Notes::default(),
+            handles: Handles::default(),
+            devices: Devices::default(),
+            temporaries: Temporaries::new(),
+        };
+        target.adopt_root(handle).map_err(|error| error.into_error(&target.location))?;
+        Ok(target)
+    }
+
+    /// The target directory itself.
+    pub fn root(&self) -> &Arc<Folder> {
+        &self.root
+    }
+
+    /// The target as the user named it.
+    pub fn location(&self) -> &str {
+        &self.location
+    }
+
+    /// How much fits.
+    ///
+    /// # Errors
+    /// From the system.
+    pub fn room(&self) -> Result<Room> {
+        let named = |errno: rustix::io::Errno| {
+            Error::io(format!("restore target {}", self.location), errno.into())
+        };
+        let handle = self.handle(&self.root).map_err(|error| error.into_error(&self.location))?;
+        let stat = rustix::fs::fstatvfs(&*handle).map_err(named)?;
+        Ok(Room {
+            available: stat.f_bavail.saturating_mul(stat.f_frsize),
+            total: stat.f_blocks.saturating_mul(stat.f_frsize),
+        })
+    }
+
+    /// Removes every temporary this target made that did not get its final name.
+    pub fn clean(&self) {
+        for (name, temporary) in self.temporaries.take_all() {
+            self.remove_temporary(&temporary.folder, &name, temporary.is_tree);
+        }
+    }
+
+    /// What could not be set and was let be, once per kind of trouble.
+    pub fn take_notes(&self) -> Vec<Note> {
+        self.notes.take()
+    }
+}
+
+impl Drop for Target {
+    fn drop(&mut self) {
+        self.clean();
+    }
+}
+
+/// Two restores into one directory would sweep each other's temporaries: the second is refused. The
+/// lock ends with the process. File systems without locks go on without.
+fn lock(handle: &OwnedFd, location: &str) -> Result<()> {
+    match rustix::fs::flock(handle, FlockOperation::NonBlockingLockExclusive) {
+        Err(rustix::io::Errno::WOULDBLOCK) => Err(Error::new(
+            Kind::Conflict,
+            format!("restore target {location}: another restore is writing into it"),
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// What a lock guards stays sound when another thread panicked: every change is one assignment or
+/// insertion.
+fn guard<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
