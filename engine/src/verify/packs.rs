@@ -1,0 +1,195 @@
+//! Bytes: each pack hashes to its name, each frame opens, expands and holds its chunks.
+
+use rayon::prelude::*;
+
+use super::Report;
+use super::structure::Checked;
+use crate::error::{Error, Kind, Result};
+use crate::index::Index;
+use crate::model::{
+    FramePlace, FrameView, PackId, PackInfo, PackMeta, PackNumber, Place, Record, RecordBody,
+};
+use crate::observe::{Event, Observer, Progress};
+use crate::pack;
+use crate::repo::{ChunkReader, Repository, pack_name};
+
+/// Stored bytes read before their frames are opened, in parallel.
+const WINDOW_LEN: u64 = 8 << 20;
+
+/// Verifies every pack in the store, in the order of names.
+pub(super) fn verify(
+    repo: &Repository,
+    checked: &mut Checked,
+    report: &mut Report,
+    observer: &dyn Observer,
+) -> Result<()> {
+    let listed = std::mem::take(&mut checked.listed);
+    let mut progress = Progress {
+        files_total: listed.len() as u64,
+        bytes_total: listed.iter().map(|(_, len)| len).sum(),
+        ..Progress::default()
+    };
+    for (id, len) in listed {
+        let number = checked.index.find_pack(&id);
+        let before = report.findings.len();
+        match verify_pack(repo, checked, (id, len, number), report, observer, &mut progress) {
+            // What the store cannot give of this pack is damage of it, and the others are read on.
+            Err(error) if error.kind().is_damage() => {
+                report.find(observer, format!("pack {id}"), error);
+                number.into_iter().for_each(|number| checked.health.set_bad_pack(number));
+            }
+            outcome => outcome?,
+        }
+        if report.findings.len() > before && number.is_some() {
+            record(repo, id, report, observer);
+        }
+        progress.files_done += 1;
+        observer.event(Event::Progress(progress));
+    }
+    Ok(())
+}
+
+/// Writes down that a pack is bad. Failing to is no reason to stop: the finding stands.
+fn record(repo: &Repository, id: PackId, report: &Report, observer: &dyn Observer) {
+    let reason = report.findings.last().map(|finding| finding.problem.clone()).unwrap_or_default();
+    let known = repo.records("bad-pack").is_ok_and(|records| {
+        records.iter().any(|(_, record)| match record {
+            Ok(Record { body: RecordBody::BadPack { pack, .. }, .. }) => *pack == id,
+            _ => false,
+        })
+    });
+    if known {
+        return;
+    }
+    if let Err(error) = repo.record_bad_pack(id, &reason) {
+        let what = format!("pack {id} could not be recorded as bad: {error}");
+        observer.event(Event::Note(&what));
+    }
+}
+
+fn verify_pack(
+    repo: &Repository,
+    checked: &mut Checked,
+    (id, len, number): (PackId, u64, Option<PackNumber>),
+    report: &mut Report,
+    observer: &dyn Observer,
+    progress: &mut Progress,
+) -> Result<()> {
+    let object = format!("pack {id}");
+    let name = pack_name(id);
+    let read = |offset: u64, len: usize| repo.store().get_range(&name, offset, len);
+    let info = match pack::read_footer(repo.keyring(), id, len, &read) {
+        Ok(info) => info,
+        Err(error) if !error.kind().is_damage() => return Err(error),
+        Err(error) => {
+            report.find(observer, object, format!("footer: {error}"));
+            if let Some(number) = number {
+                checked.health.set_bad_pack(number);
+            }
+            return Ok(());
+        }
+    };
+    if let Some(number) = number
+        && !is_told_by(&checked.index, number, &info)
+    {
+        report.find(observer, object.as_str(), "its footer and its index tell differently of it");
+        checked.health.set_bad_pack(number);
+    }
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(&read(0, crate::crypto::HEADER_LEN)?);
+    let reader = ChunkReader::new(repo, std::sync::Arc::clone(&checked.index));
+    let views: Vec<FrameView<'_>> = info.footer.views().collect();
+    for window in windows(&views) {
+        if observer.is_interrupted() {
+            return Err(Error::new(Kind::Interrupted, "interrupted"));
+        }
+        let (Some(first), Some(last)) = (window.first(), window.last()) else { continue };
+        let start = u64::from(first.place.position);
+        let end = u64::from(last.place.position) + u64::from(last.place.sealed_len);
+        let bytes = read(start, usize::try_from(end - start).unwrap_or(usize::MAX))?;
+        hasher.update(&bytes);
+        let bad: Vec<(FramePlace, Error)> = window
+            .par_iter()
+            .filter_map(|view| {
+                let from = (u64::from(view.place.position) - start) as usize;
+                let sealed = bytes.get(from..from + view.place.sealed_len as usize);
+                let opened = open(repo, &reader, &info, view, sealed.unwrap_or_default());
+                opened.err().map(|error| (view.place, error))
+            })
+            .collect();
+        for (place, error) in bad {
+            match error.kind() {
+                // Without the keys of class S its packs are only hashed.
+                Kind::WrongKey => continue,
+                // The store's trouble with a base says nothing about this pack.
+                kind if !kind.is_damage() => return Err(error),
+                _ => {}
+            }
+            let at = format!("{object}, frame at byte {}", place.position);
+            report.find(observer, at, error);
+            if let Some(number) = number {
+                checked.health.set_bad_frame(number, place.position);
+            }
+        }
+        report.frames += window.len() as u64;
+        report.chunks += window.iter().map(|view| view.chunks.len() as u64).sum::<u64>();
+        progress.bytes_done += end - start;
+        observer.event(Event::Progress(*progress));
+    }
+    let hashed = u64::from(info.footer_sealed_len) + 8;
+    hasher.update(&read(len - hashed, usize::try_from(hashed).unwrap_or(usize::MAX))?);
+    if *hasher.finalize().as_bytes() != id.0 {
+        report.find(observer, object, "its bytes do not hash to its name");
+        number.into_iter().for_each(|number| checked.health.set_bad_pack(number));
+    }
+    report.bytes += len;
+    Ok(())
+}
+
+/// True if the index has the pack as its footer tells it, with every chunk at its place.
+fn is_told_by(index: &Index, number: PackNumber, info: &PackInfo) -> bool {
+    *index.pack(number) == info.meta()
+        && info.footer.views().all(|view| {
+            let mut offset: u32 = 0;
+            view.chunks.iter().all(|chunk| {
+                let place = Place { pack: number, frame: view.place, offset, len: chunk.len };
+                offset = offset.saturating_add(chunk.len);
+                index.find(&chunk.id).contains(&place)
+            })
+        })
+}
+
+fn open(
+    repo: &Repository,
+    reader: &ChunkReader<'_>,
+    info: &PackInfo,
+    view: &FrameView<'_>,
+    sealed: &[u8],
+) -> Result<()> {
+    let meta: PackMeta = info.meta();
+    let prefix = reader.prefix_of(meta.class, view.bases)?;
+    let plain = pack::open_frame(repo.keyring(), &meta, &view.place, sealed, prefix.as_deref())?;
+    pack::check_chunks(repo.keyring(), meta.class, meta.purpose, &plain, view.chunks)
+}
+
+/// Runs of frames of about [`WINDOW_LEN`] stored bytes.
+fn windows<'v, 'f>(views: &'v [FrameView<'f>]) -> impl Iterator<Item = &'v [FrameView<'f>]> {
+    let mut rest = views;
+    std::iter::from_fn(move || {
+        let mut bytes = 0;
+        let count = rest
+            .iter()
+            .take_while(|view| {
+                let fits = bytes < WINDOW_LEN;
+                bytes += u64::from(view.place.sealed_len);
+                fits
+            })
+            .count();
+        if count == 0 {
+            return None;
+        }
+        let (window, after) = rest.split_at(count);
+        rest = after;
+        Some(window)
+    })
+}
