@@ -1,0 +1,87 @@
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+
+use super::values;
+
+const HELP: &str = "\
+Excludes use the grammar of .gitignore. A file that cannot be read is told, the rest is stored, and
+the exit code is 3.
+
+Examples:
+  coffer backup /etc /srv
+  coffer backup --tag nightly --exclude '*.tmp' --exclude-caches /home
+  pg_dump app | coffer backup --stdin --stdin-filename app.sql --job app
+  find /srv -name '*.db' -print0 | coffer backup --files-from0 -
+  coffer backup -n -v /srv";
+
+/// Store files, folders or a stream as a new snapshot
+#[derive(Debug, Args)]
+#[command(after_help = HELP)]
+pub struct BackupArgs {
+    /// Files and folders to store
+    #[arg(value_name = "PATH", required_unless_present_any = ["stdin", "files_from", "files_from0"])]
+    pub paths: Vec<PathBuf>,
+    /// Store what comes on standard input
+    #[arg(long)]
+    pub stdin: bool,
+    /// Name of the file that standard input becomes
+    #[arg(long, value_name = "NAME", default_value = "stdin", requires = "stdin")]
+    pub stdin_filename: String,
+    /// Read more paths from this file, one a line; - is standard input
+    #[arg(long, value_name = "FILE")]
+    pub files_from: Vec<PathBuf>,
+    /// Read more paths from this file, each ended by a zero byte; - is standard input
+    #[arg(long, value_name = "FILE")]
+    pub files_from0: Vec<PathBuf>,
+
+    /// Tag the snapshot
+    #[arg(short, long, value_name = "TAG", value_delimiter = ',')]
+    pub tag: Vec<String>,
+    /// Name of this host in the snapshot [default: the system's]
+    #[arg(short = 'H', long, value_name = "HOST")]
+    pub host: Option<String>,
+    /// Name of the job; its last snapshot is the one compared with [default: from the paths]
+    #[arg(long, value_name = "JOB")]
+    pub job: Option<String>,
+
+    /// Leave out what matches
+    #[arg(short, long, value_name = "GLOB")]
+    pub exclude: Vec<String>,
+    /// Leave out what matches a line of this file
+    #[arg(long, value_name = "FILE")]
+    pub exclude_file: Vec<PathBuf>,
+    /// Leave out the contents of folders that hold a file of this name
+    #[arg(long, value_name = "NAME")]
+    pub exclude_if_present: Vec<String>,
+    /// Leave out the contents of folders with a CACHEDIR.TAG
+    #[arg(long)]
+    pub exclude_caches: bool,
+    /// Leave out files larger than this, as in 10M or 1GiB
+    #[arg(long, value_name = "SIZE", value_parser = values::size)]
+    pub exclude_larger_than: Option<u64>,
+    /// Stay on the file systems of the given paths
+    #[arg(short = 'x', long)]
+    pub one_file_system: bool,
+
+    /// Read a file again next time if it changed this shortly before it was read
+    #[arg(long, value_name = "DURATION", default_value = "2s", value_parser = values::duration)]
+    pub racy_window: Duration,
+    /// Read every file, whatever the last snapshot says
+    #[arg(short, long)]
+    pub force: bool,
+    /// Store nothing; tell what would be stored
+    #[arg(short = 'n', long)]
+    pub dry_run: bool,
+
+    /// Make the repository first if there is none
+    #[arg(long, conflicts_with = "dry_run")]
+    pub init: bool,
+    /// With --init: strength of the key derivation of the password
+    #[arg(long, value_enum, value_name = "STRENGTH", requires = "init")]
+    pub kdf: Option<values::Kdf>,
+    /// With --init: take a password that is short or easy to guess
+    #[arg(long, requires = "init")]
+    pub allow_weak_password: bool,
+}

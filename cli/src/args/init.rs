@@ -1,0 +1,20 @@
+use clap::Args;
+
+use super::PasswordPolicyArgs;
+
+const HELP: &str = "\
+A password, a key file, or both unlock the repository; each gets a slot of its own. With --key-file
+the file is made if it does not exist. Losing the password and every key file loses the data.
+
+Examples:
+  coffer -r /mnt/backup init
+  coffer -r /mnt/backup --key-file /etc/coffer/key init
+  coffer -r /mnt/backup --password-file /etc/coffer/password --key-file /etc/coffer/key init";
+
+/// Make a new repository
+#[derive(Debug, Args)]
+#[command(after_help = HELP)]
+pub struct InitArgs {
+    #[command(flatten)]
+    pub policy: PasswordPolicyArgs,
+}

@@ -1,0 +1,26 @@
+use clap::Args;
+
+use super::FilterArgs;
+use super::values::{SnapshotPath, SnapshotPathParser};
+
+const HELP: &str = "\
+SNAP is the first digits of an id, or `latest`, narrowed by --host, --tag and --job.
+
+Examples:
+  coffer ls latest
+  coffer ls -l 1a2b3c4d:/etc/nginx
+  coffer --json ls latest --host web1";
+
+/// List what a snapshot holds
+#[derive(Debug, Args)]
+#[command(after_help = HELP)]
+pub struct LsArgs {
+    /// The snapshot, and the folder or file in it
+    #[arg(value_name = "SNAP[:PATH]", value_parser = SnapshotPathParser)]
+    pub from: SnapshotPath,
+    /// Show mode, owner, size and time
+    #[arg(short, long)]
+    pub long: bool,
+    #[command(flatten)]
+    pub filter: FilterArgs,
+}

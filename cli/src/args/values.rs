@@ -1,0 +1,184 @@
+//! Values of options: sizes, durations, snapshot names.
+
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::time::Duration;
+
+/// Parses a size: `4096`, `10M`, `1GiB`, `500kB`. `K M G T` and `KiB …` count by 1024, `kB MB GB TB` by 1000.
+///
+/// # Errors
+/// When the text is no size, or one that 64 bits do not hold.
+pub fn size(text: &str) -> Result<u64, String> {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = text.split_at(digits);
+    let unit = unit.trim_start().to_ascii_lowercase();
+    let factor: u64 = match unit.as_str() {
+        "" | "b" => 1,
+        "k" | "kib" => 1 << 10,
+        "m" | "mib" => 1 << 20,
+        "g" | "gib" => 1 << 30,
+        "t" | "tib" => 1 << 40,
+        "kb" => 1_000,
+        "mb" => 1_000_000,
+        "gb" => 1_000_000_000,
+        "tb" => 1_000_000_000_000,
+        _ => return Err(format!("`{text}` is not a size; write it like 4096, 10M or 1GiB")),
+    };
+    if number.is_empty() {
+        return Err(format!("`{text}` has no number; write a size like 4096, 10M or 1GiB"));
+    }
+    let number: u64 = number.parse().map_err(|_| format!("`{text}` is too large"))?;
+    number.checked_mul(factor).ok_or_else(|| format!("`{text}` is too large"))
+}
+
+/// Parses a duration: `2s`, `500ms`, `1m`, `1h`.
+///
+/// # Errors
+/// When the text is no duration with a unit, or too long a one.
+pub fn duration(text: &str) -> Result<Duration, String> {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = text.split_at(digits);
+    let millis: u64 = match unit {
+        "ms" => 1,
+        "s" => 1_000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        _ => return Err(format!("`{text}` is not a duration; write it like 500ms, 2s or 1m")),
+    };
+    let number: u64 = number.parse().map_err(|_| format!("`{text}` has no sound number"))?;
+    number
+        .checked_mul(millis)
+        .filter(|millis| *millis <= 365 * 24 * 3_600_000)
+        .map(Duration::from_millis)
+        .ok_or_else(|| format!("`{text}` is too long"))
+}
+
+/// Strength of the key derivation of a password.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Kdf {
+    /// Argon2id with 64 MiB of memory.
+    Default,
+    /// Argon2id with 256 MiB of memory: dearer to guess, slower to open.
+    Strong,
+}
+
+/// `SNAP` or `SNAP:PATH`: a snapshot by id prefix or `latest`, and a raw path in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SnapshotPath {
+    pub snapshot: String,
+    /// Without slashes at its ends; empty for everything.
+    pub path: Vec<u8>,
+}
+
+/// Parses [`SnapshotPath`] from raw bytes: paths need not be UTF-8.
+#[derive(Debug, Clone)]
+pub struct SnapshotPathParser;
+
+impl clap::builder::TypedValueParser for SnapshotPathParser {
+    type Value = SnapshotPath;
+
+    fn parse_ref(
+        &self,
+        command: &clap::Command,
+        _: Option<&clap::Arg>,
+        value: &OsStr,
+    ) -> Result<SnapshotPath, clap::Error> {
+        snapshot_path(value).map_err(|message| {
+            clap::Error::raw(clap::error::ErrorKind::ValueValidation, format!("{message}\n"))
+                .with_cmd(command)
+        })
+    }
+}
+
+/// Splits `SNAP[:PATH]`.
+///
+/// # Errors
+/// When `SNAP` is neither `latest` nor a prefix of an id, or the path climbs with `..`.
+pub fn snapshot_path(value: &OsStr) -> Result<SnapshotPath, String> {
+    let bytes = value.as_bytes();
+    let colon = bytes.iter().position(|byte| *byte == b':').unwrap_or(bytes.len());
+    let (name, rest) = bytes.split_at(colon);
+    let snapshot = snapshot_name(&String::from_utf8_lossy(name))?;
+    let mut components = Vec::new();
+    for component in rest.strip_prefix(b":").unwrap_or(rest).split(|byte| *byte == b'/') {
+        match component {
+            b"" | b"." => {}
+            b".." => return Err("a path in a snapshot cannot hold `..`".into()),
+            name => components.push(name),
+        }
+    }
+    Ok(SnapshotPath { snapshot, path: components.join(&b'/') })
+}
+
+/// Takes `latest` or a prefix of an id, in either case of letters.
+///
+/// # Errors
+/// When it is neither.
+pub fn snapshot_name(text: &str) -> Result<String, String> {
+    let lower = text.to_ascii_lowercase();
+    let is_id = (1..=32).contains(&lower.len()) && lower.bytes().all(|b| b.is_ascii_hexdigit());
+    if is_id || lower == "latest" {
+        return Ok(lower);
+    }
+    let shown = crate::output::escape::text(text);
+    Err(format!("`{shown}` names no snapshot; give the first digits of an id, or `latest`"))
+}
+
+/// Splits the text of a file of paths; `separator` ends each, empty ones are left out.
+#[must_use]
+pub fn path_list(bytes: &[u8], separator: u8) -> Vec<OsString> {
+    let parts = bytes.split(|byte| *byte == separator);
+    parts.filter(|part| !part.is_empty()).map(|part| OsString::from_vec(part.to_vec())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_take_binary_and_decimal_units() {
+        for (text, bytes) in [
+            ("0", 0),
+            ("4096", 4096),
+            ("10M", 10 << 20),
+            ("1GiB", 1 << 30),
+            ("1 GiB", 1 << 30),
+            ("500kB", 500_000),
+            ("3t", 3 << 40),
+        ] {
+            assert_eq!(size(text), Ok(bytes), "{text}");
+        }
+        for text in ["", "M", "-1", "1.5G", "10X", "99999999999999999999", "99999999T", "1é"] {
+            assert!(size(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn durations_need_a_unit() {
+        assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
+        assert_eq!(duration("2m"), Ok(Duration::from_secs(120)));
+        for text in ["", "2", "s", "2d", "-1s", "99999999999999999h"] {
+            assert!(duration(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_snapshot_path_is_split_at_its_first_colon() {
+        let split = |text: &[u8]| snapshot_path(OsStr::from_bytes(text));
+        let wanted = |snapshot: &str, path: &[u8]| {
+            Ok(SnapshotPath { snapshot: snapshot.into(), path: path.to_vec() })
+        };
+        assert_eq!(split(b"latest"), wanted("latest", b""));
+        assert_eq!(split(b"AB12:/srv//a:b/./\xff/"), wanted("ab12", b"srv/a:b/\xff"));
+        assert_eq!(split(b"ab:"), wanted("ab", b""));
+        for text in [&b""[..], b":x", b"xyz", b"ab:a/../b", b"last", &[b'a'; 33]] {
+            assert!(split(text).is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn lists_of_paths_keep_every_other_byte() {
+        assert_eq!(path_list(b"a b\n\n#c\n", b'\n'), ["a b", "#c"]);
+        assert_eq!(path_list(b"a\nb\0", 0), ["a\nb"]);
+    }
+}

@@ -1,0 +1,210 @@
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use coffer_engine::backup::{BackupOptions, BackupSummary, StreamSource, backup};
+use coffer_engine::model::EntryPath;
+use coffer_engine::repo::Repository;
+use coffer_engine::source::tree::TreeOptions;
+
+use super::{Context, existing_store, init, unusable};
+use crate::args::values::{Kdf, path_list};
+use crate::args::{BackupArgs, PasswordPolicyArgs};
+use crate::exit::{Code, Failure, Result};
+use crate::output::progress::Task;
+use crate::output::{Stdout, json, units};
+use crate::process::{self, InterruptibleStdin};
+use crate::settings::{Settings, absolute};
+
+/// Stores files, folders or a stream.
+///
+/// # Errors
+/// Fails with code 3 when something could not be read and the rest is stored.
+pub fn run(context: &Context, args: BackupArgs) -> Result<()> {
+    let settings = context.settings()?;
+    // Mistakes are told before a password is asked for and before a repository is made.
+    check_stream_name(&args)?;
+    let tree = tree_options(&args, &settings)?;
+    let repository = open_or_init(context, &settings, &args)?;
+    let dry_run = args.dry_run;
+    let options = options(context, args, tree);
+    let reporter = context.reporter(Task::Backup, dry_run);
+    let result = backup(&repository, options, &reporter);
+    reporter.clear();
+    let summary = result?;
+    // What became of the backup weighs more than a standard output that nobody reads.
+    let told = tell(context, &summary, dry_run);
+    outcome(&summary, dry_run).and(told)
+}
+
+fn open_or_init(context: &Context, settings: &Settings, args: &BackupArgs) -> Result<Repository> {
+    match existing_store(settings)? {
+        Some(store) => context.unlock(settings, store),
+        None if args.init => {
+            let policy = PasswordPolicyArgs {
+                kdf: args.kdf.unwrap_or(Kdf::Default),
+                allow_weak_password: args.allow_weak_password,
+            };
+            init::create(context, settings, &policy)
+        }
+        None => Err(Failure::no_repository(&settings.shown())),
+    }
+}
+
+/// The stream's name becomes the path of an entry.
+fn check_stream_name(args: &BackupArgs) -> Result<()> {
+    let name = args.stdin_filename.trim_start_matches('/').as_bytes();
+    match EntryPath::new(name) {
+        Ok(_) => Ok(()),
+        Err(_) => Err(Failure::usage("--stdin-filename needs the name or path of a file")),
+    }
+}
+
+/// What to read of the file system; none if only a stream is stored.
+fn tree_options(args: &BackupArgs, settings: &Settings) -> Result<Option<TreeOptions>> {
+    let mut roots: Vec<PathBuf> = Vec::new();
+    for path in &args.paths {
+        roots.push(absolute(path)?);
+    }
+    let lists = args.files_from.iter().map(|file| (file, b'\n'));
+    for (file, separator) in lists.chain(args.files_from0.iter().map(|file| (file, 0))) {
+        if args.stdin && file.as_os_str() == "-" {
+            return Err(Failure::usage(
+                "standard input cannot be both a list of paths and what is stored",
+            ));
+        }
+        let bytes = read_list(file).map_err(|error| unusable(file, &error))?;
+        for path in path_list(&bytes, separator) {
+            roots.push(absolute(Path::new(&path))?);
+        }
+    }
+    if roots.is_empty() && !args.stdin {
+        return Err(Failure::usage("the lists of paths are empty: there is nothing to store"));
+    }
+    let mut skip = vec![settings.repository.clone(), settings.state_dir.clone()];
+    skip.extend(settings.cache_dir.clone());
+    let options = TreeOptions {
+        roots,
+        excludes: args.exclude.clone(),
+        exclude_files: args.exclude_file.clone(),
+        exclude_if_present: args.exclude_if_present.clone(),
+        exclude_caches: args.exclude_caches,
+        exclude_larger_than: args.exclude_larger_than,
+        one_file_system: args.one_file_system,
+        skip,
+    };
+    options.check().map_err(|problem| Failure::usage(problem.to_string()))?;
+    Ok((!options.roots.is_empty()).then_some(options))
+}
+
+fn read_list(file: &Path) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    if file.as_os_str() == "-" {
+        std::io::stdin().lock().read_to_end(&mut bytes)?;
+    } else {
+        File::open(file)?.read_to_end(&mut bytes)?;
+    }
+    Ok(bytes)
+}
+
+fn options(context: &Context, args: BackupArgs, tree: Option<TreeOptions>) -> BackupOptions {
+    let stream = args.stdin.then(|| StreamSource {
+        name: args.stdin_filename.trim_start_matches('/').to_owned(),
+        reader: Box::new(InterruptibleStdin::new(context.interrupt.clone())),
+    });
+    BackupOptions {
+        tree,
+        stream,
+        host: args.host.unwrap_or_else(process::host_name),
+        job: args.job,
+        tags: args.tag.into_iter().filter(|tag| !tag.is_empty()).collect(),
+        force: args.force,
+        dry_run: args.dry_run,
+        racy_window_ns: i64::try_from(args.racy_window.as_nanos()).unwrap_or(i64::MAX),
+        tool: concat!("coffer ", env!("CARGO_PKG_VERSION")).to_owned(),
+    }
+}
+
+fn tell(context: &Context, summary: &BackupSummary, dry_run: bool) -> Result<()> {
+    let mut out = Stdout::new()?;
+    if context.global.json {
+        out.json(&json::BackupLine::new(summary, dry_run))?;
+        return out.finish();
+    }
+    if !context.global.quiet {
+        for line in lines(summary, dry_run) {
+            out.line(&line)?;
+        }
+    }
+    out.finish()
+}
+
+fn lines(summary: &BackupSummary, dry_run: bool) -> Vec<String> {
+    let totals = &summary.totals;
+    let mut lines = vec![
+        format!(
+            "files: {} new, {} changed, {} unchanged",
+            totals.files_new, totals.files_changed, totals.files_unmodified
+        ),
+        format!(
+            "read {} in {}: {} new, {} stored",
+            units::bytes(totals.bytes),
+            units::duration(summary.duration()),
+            units::bytes(totals.data_added),
+            units::bytes(totals.data_stored)
+        ),
+    ];
+    match summary.snapshot_id {
+        Some(id) => lines.push(format!("snapshot {} saved", json::short(&id.to_string()))),
+        None if dry_run => lines.push("nothing was stored: this was a dry run".into()),
+        None => {}
+    }
+    lines
+}
+
+fn outcome(summary: &BackupSummary, dry_run: bool) -> Result<()> {
+    if summary.snapshot_id.is_none() && !dry_run {
+        return Err(Failure::new(Code::Failed, "no source could be read: nothing is stored"));
+    }
+    if summary.errors > 0 {
+        let message = format!("{} entries could not be read; the rest is stored", summary.errors);
+        return Err(Failure::new(Code::Partial, message));
+    }
+    if summary.partial {
+        return Err(Failure::new(
+            Code::Partial,
+            "a source could not be read whole; the rest is stored",
+        ));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use coffer_engine::model::{SnapshotId, Totals};
+
+    fn code(id: Option<u8>, partial: bool, errors: u64, dry_run: bool) -> u8 {
+        let summary = BackupSummary {
+            snapshot_id: id.map(|byte| SnapshotId([byte; 16])),
+            partial,
+            totals: Totals::default(),
+            errors,
+            parent: None,
+            directories: 0,
+            started_ns: 0,
+            finished_ns: 0,
+        };
+        outcome(&summary, dry_run).map_or_else(|failure| failure.code.number(), |()| 0)
+    }
+
+    #[test]
+    fn what_was_read_decides_the_exit_code() {
+        assert_eq!(code(Some(1), false, 0, false), 0);
+        assert_eq!(code(None, false, 0, true), 0);
+        assert_eq!(code(Some(1), true, 0, false), 3);
+        assert_eq!(code(Some(1), true, 2, false), 3);
+        assert_eq!(code(None, true, 2, true), 3);
+        assert_eq!(code(None, true, 1, false), 1);
+    }
+}

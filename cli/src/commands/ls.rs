@@ -1,0 +1,66 @@
+use coffer_engine::model::Snapshot;
+
+use super::Context;
+use crate::args::LsArgs;
+use crate::exit::{Code, Failure, Result};
+use crate::output::{Stdout, escape, json, stderr_line, table};
+
+/// Lists what a snapshot holds.
+///
+/// # Errors
+/// Fails if the path is not in the snapshot.
+pub fn run(context: &Context, args: &LsArgs) -> Result<()> {
+    let repository = context.open()?;
+    let snapshot = context.select(&repository, &args.from.snapshot, &args.filter)?;
+    let reader = repository.reader(&context.watcher())?;
+    let mut out = Stdout::new()?;
+    if context.global.json {
+        let mut line = json::SnapshotLine::new(&snapshot);
+        (line.message_type, line.struct_type) = (Some("snapshot"), Some("snapshot"));
+        out.json(&line)?;
+    }
+    let mut found = false;
+    for source in &snapshot.sources {
+        if source.root.is_none() {
+            tell_missing(context, source.name.as_str());
+            continue;
+        }
+        let mut told = Ok(());
+        reader.entries(source, &args.from.path, &mut |entry| {
+            if context.interrupt.is_set() {
+                told = Err(Failure::interrupted());
+                return Ok(false);
+            }
+            found = true;
+            told = if context.global.json {
+                out.json(&json::NodeLine::new(&entry, &source.name))
+            } else if args.long {
+                out.line(&table::long_entry(&entry))
+            } else {
+                out.line(&escape::path(entry.path.as_bytes()))
+            };
+            Ok(told.is_ok())
+        })?;
+        told?;
+    }
+    out.finish()?;
+    if found || args.from.path.is_empty() {
+        return Ok(());
+    }
+    Err(not_there(&snapshot, &args.from.path))
+}
+
+fn tell_missing(context: &Context, source: &str) {
+    if !context.global.json && !context.global.quiet {
+        let shown = escape::text(source);
+        stderr_line(&format!("coffer: note: source {shown} failed and has no entries"));
+    }
+}
+
+/// `path` is not in `snapshot`.
+#[must_use]
+pub fn not_there(snapshot: &Snapshot, path: &[u8]) -> Failure {
+    let id = snapshot.sid.to_string();
+    let message = format!("{} is not in snapshot {}", escape::path(path), json::short(&id));
+    Failure::new(Code::Failed, message).hint("`coffer ls SNAP` lists what is in it")
+}

@@ -1,0 +1,142 @@
+//! What the commands do: open, call the engine, tell the result.
+
+mod backup;
+mod cat;
+mod completions;
+mod init;
+mod key;
+mod ls;
+mod man;
+mod restore;
+mod snapshots;
+mod verify;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use coffer_engine::error::Kind;
+use coffer_engine::model::Snapshot;
+use coffer_engine::model::{Clock, Entropy};
+use coffer_engine::repo::{Filter, OpenOptions, Repository};
+use coffer_engine::store::{LocalStore, Store};
+
+use crate::args::{Cli, Command, FilterArgs, GlobalArgs};
+use crate::credentials::Given;
+use crate::environment::Environment;
+use crate::exit::{Code, Failure, Result};
+use crate::output::progress::{Reporter, Task};
+use crate::output::watcher::Watcher;
+use crate::process::Interrupt;
+use crate::settings::Settings;
+
+/// What every command is given.
+pub struct Context {
+    pub global: GlobalArgs,
+    pub environment: Environment,
+    pub interrupt: Interrupt,
+}
+
+/// Runs one command.
+///
+/// # Errors
+/// The failure to tell, with its exit code.
+pub fn run(cli: Cli, environment: Environment, interrupt: Interrupt) -> Result<()> {
+    let context = Context { global: cli.global, environment, interrupt };
+    dispatch(&context, cli.command).map_err(|failure| {
+        // A command that was asked to stop fails in many ways: one is told.
+        let stopped = context.interrupt.is_set() && failure.code == Code::Failed;
+        if stopped { Failure::interrupted() } else { failure }
+    })
+}
+
+fn dispatch(context: &Context, command: Command) -> Result<()> {
+    match command {
+        Command::Init(args) => init::run(context, &args),
+        Command::Backup(args) => backup::run(context, *args),
+        Command::Snapshots(args) => snapshots::run(context, &args),
+        Command::Ls(args) => ls::run(context, &args),
+        Command::Cat(args) => cat::run(context, &args),
+        Command::Restore(args) => restore::run(context, args),
+        Command::Check => verify::check(context),
+        Command::Verify => verify::verify(context),
+        Command::Key(args) => key::run(context, &args.command),
+        Command::Completions(args) => completions::run(&args),
+        Command::Man(args) => man::run(&args),
+    }
+}
+
+impl Context {
+    fn settings(&self) -> Result<Settings> {
+        Settings::new(&self.global, &self.environment)
+    }
+
+    fn given(&self) -> Result<Given> {
+        Given::new(&self.global, &self.environment)
+    }
+
+    /// An observer for everything but long work.
+    fn watcher(&self) -> Watcher {
+        Watcher::new(self.global.json, self.global.quiet, self.interrupt.clone())
+    }
+
+    fn reporter(&self, task: Task, rehearsal: bool) -> Reporter {
+        Reporter::new(task, &self.global, rehearsal, self.interrupt.clone())
+    }
+
+    /// Opens the repository; nobody is asked for a password of one that is not there.
+    fn open(&self) -> Result<Repository> {
+        let settings = self.settings()?;
+        let store =
+            existing_store(&settings)?.ok_or_else(|| Failure::no_repository(&settings.shown()))?;
+        self.unlock(&settings, store)
+    }
+
+    fn unlock(&self, settings: &Settings, store: Arc<dyn Store>) -> Result<Repository> {
+        let options = OpenOptions {
+            credentials: self.given()?.to_open()?,
+            cache_dir: settings.cache_dir.clone(),
+            state_dir: settings.state_dir.clone(),
+            entropy: Entropy::system(),
+            clock: Clock::system(),
+        };
+        Repository::open(store, options, &self.watcher())
+            .map_err(|error| Failure::opening(&settings.shown(), error))
+    }
+
+    /// The snapshot that `name` and the filter choose.
+    fn select(&self, repository: &Repository, name: &str, filter: &FilterArgs) -> Result<Snapshot> {
+        let (_, snapshot) =
+            repository.select(name, &to_filter(filter), &self.watcher()).map_err(|error| {
+                let missing = error.kind() == Kind::NotFound;
+                let failure = Failure::from(error);
+                if missing {
+                    failure.hint("`coffer snapshots` lists what there is")
+                } else {
+                    failure
+                }
+            })?;
+        Ok(snapshot)
+    }
+}
+
+/// The store at the repository's path, if a repository is there.
+fn existing_store(settings: &Settings) -> Result<Option<Arc<dyn Store>>> {
+    let store = match LocalStore::open(settings.repository.clone()) {
+        Ok(store) => Arc::new(store),
+        Err(error) if error.kind() == Kind::NotFound => return Ok(None),
+        Err(error) => return Err(error.into()),
+    };
+    let exists = Repository::exists(&*store)?;
+    Ok(exists.then_some(store as Arc<dyn Store>))
+}
+
+fn to_filter(args: &FilterArgs) -> Filter {
+    Filter { host: args.host.clone(), tags: args.tag.clone(), job: args.job.clone() }
+}
+
+/// A path that cannot be used, with the system's word for why.
+fn unusable(path: &Path, error: &std::io::Error) -> Failure {
+    use std::os::unix::ffi::OsStrExt;
+    let shown = crate::output::escape::name(path.as_os_str().as_bytes());
+    Failure::usage(format!("{shown}: {error}"))
+}

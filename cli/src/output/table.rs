@@ -1,0 +1,191 @@
+//! Lists for people.
+
+use coffer_engine::model::{Entry, EntryKind, Snapshot, SnapshotState};
+use coffer_engine::repo::KeyInfo;
+use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
+
+use super::{escape, json, units};
+
+/// A table without lines, right as wide as its contents: easy to read, grep and cut.
+fn plain(heads: &[&str]) -> Table {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING);
+    table.set_content_arrangement(ContentArrangement::Disabled);
+    table.set_header(heads.iter().copied());
+    for column in table.column_iter_mut() {
+        column.set_padding((0, 2));
+    }
+    table
+}
+
+/// Lists snapshots, one a line and one more line for each further path.
+#[must_use]
+pub fn snapshots(list: &[&Snapshot]) -> String {
+    let mut table = plain(&["ID", "Time", "Host", "Tags", "Job", "Size", "Paths"]);
+    for snapshot in list {
+        let id = snapshot.sid.to_string();
+        let mut paths: Vec<String> =
+            roots(snapshot).iter().map(|root| escape::name(root)).collect();
+        match snapshot.state {
+            SnapshotState::Complete => {}
+            SnapshotState::Partial => paths.push("(partial)".into()),
+            SnapshotState::Incomplete => paths.push("(incomplete)".into()),
+        }
+        let tags: Vec<String> = snapshot.tags.iter().map(|tag| escape::text(tag)).collect();
+        table.add_row([
+            json::short(&id).to_owned(),
+            units::local_time(snapshot.started_ns),
+            escape::text(&snapshot.host),
+            tags.join(","),
+            escape::text(job(&snapshot.job)),
+            units::bytes(snapshot.totals.bytes),
+            paths.join("\n"),
+        ]);
+    }
+    if let Some(size) = table.column_mut(5) {
+        size.set_cell_alignment(CellAlignment::Right);
+    }
+    table.trim_fmt()
+}
+
+/// A job for a list: one without a name is a long hash, of which the first digits do.
+fn job(job: &str) -> &str {
+    let is_hash = job.len() >= 32 && job.bytes().all(|byte| byte.is_ascii_hexdigit());
+    if is_hash { json::short(job) } else { job }
+}
+
+/// What was asked for: the paths of trees, and the names of what has none.
+#[must_use]
+pub fn roots(snapshot: &Snapshot) -> Vec<Vec<u8>> {
+    let mut all = Vec::new();
+    for source in &snapshot.sources {
+        if source.roots.is_empty() {
+            all.push(source.name.clone().into_bytes());
+        }
+        all.extend(source.roots.iter().cloned());
+    }
+    all
+}
+
+/// Lists keys; the one in use is marked.
+#[must_use]
+pub fn keys(list: &[KeyInfo]) -> String {
+    let mut table = plain(&["", "Slot", "Kind", "Label", "Created"]);
+    for key in list {
+        table.add_row([
+            if key.current { "*" } else { "" }.to_owned(),
+            json::short(&key.slot.to_string()).to_owned(),
+            json::slot_kind(key.kind).to_owned(),
+            escape::text(&key.label),
+            units::local_time(key.created_ns),
+        ]);
+    }
+    table.trim_fmt()
+}
+
+/// An entry as `ls -l` shows it.
+#[must_use]
+pub fn long_entry(entry: &Entry) -> String {
+    let owner = &entry.owner;
+    let named = |name: &[u8], number: u32| {
+        if name.is_empty() { number.to_string() } else { escape::name(name) }
+    };
+    let size = match entry.kind {
+        EntryKind::CharDevice { major, minor } | EntryKind::BlockDevice { major, minor } => {
+            format!("{major},{minor}")
+        }
+        _ => entry.file_size().to_string(),
+    };
+    let target = match &entry.kind {
+        EntryKind::Symlink { target } => format!(" -> {}", escape::name(target)),
+        _ => String::new(),
+    };
+    format!(
+        "{} {:<8} {:<8} {size:>12} {} {}{target}",
+        permissions(entry),
+        named(&owner.user, owner.uid),
+        named(&owner.group, owner.gid),
+        units::entry_local(entry.mtime),
+        escape::path(entry.path.as_bytes()),
+    )
+}
+
+/// Kind and mode in ten letters, as in `-rwsr-xr-x`.
+#[must_use]
+pub fn permissions(entry: &Entry) -> String {
+    let kind = match entry.kind {
+        EntryKind::File { .. } => '-',
+        EntryKind::Directory => 'd',
+        EntryKind::Symlink { .. } => 'l',
+        EntryKind::Fifo => 'p',
+        EntryKind::Socket => 's',
+        EntryKind::CharDevice { .. } => 'c',
+        EntryKind::BlockDevice { .. } => 'b',
+    };
+    let mut letters = String::from(kind);
+    for (shift, special, letter) in [(6, 0o4000, 's'), (3, 0o2000, 's'), (0, 0o1000, 't')] {
+        let bits = entry.mode >> shift & 0o7;
+        letters.push(if bits & 4 != 0 { 'r' } else { '-' });
+        letters.push(if bits & 2 != 0 { 'w' } else { '-' });
+        letters.push(match (entry.mode & special != 0, bits & 1 != 0) {
+            (true, true) => letter,
+            (true, false) => letter.to_ascii_uppercase(),
+            (false, true) => 'x',
+            (false, false) => '-',
+        });
+    }
+    letters
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use coffer_engine::model::{EntryPath, SlotId, SlotKind};
+
+    fn entry(kind: EntryKind, mode: u32) -> Entry {
+        Entry {
+            path: EntryPath::new(&b"a\n"[..]).unwrap(),
+            kind,
+            mode,
+            owner: Default::default(),
+            mtime: Default::default(),
+            ctime: Default::default(),
+            inode: 1,
+            racy: false,
+            link_group: 0,
+            xattrs: Default::default(),
+        }
+    }
+
+    #[test]
+    fn modes_read_as_those_of_ls() {
+        for (mode, letters) in [
+            (0o755, "rwxr-xr-x"),
+            (0o4755, "rwsr-xr-x"),
+            (0o6644, "rwSr-Sr--"),
+            (0o1777, "rwxrwxrwt"),
+            (0o1000, "--------T"),
+        ] {
+            let shown = permissions(&entry(EntryKind::Directory, mode));
+            assert_eq!(shown, format!("d{letters}"));
+        }
+    }
+
+    #[test]
+    fn hostile_names_stay_on_their_line() {
+        let target = b"\x1b[2J".to_vec();
+        let line = long_entry(&entry(EntryKind::Symlink { target }, 0o777));
+        assert!(line.ends_with("/a\\n -> \\x1b[2J") && !line.contains('\n'), "{line}");
+        let key = KeyInfo {
+            slot: SlotId([0x1a; 16]),
+            kind: SlotKind::Password,
+            label: "a\nb".into(),
+            created_ns: 0,
+            current: true,
+            present: true,
+        };
+        let list = keys(&[key]);
+        assert_eq!(list.lines().count(), 2, "{list}");
+        assert!(list.contains("1a1a1a1a") && list.contains("a\\nb"), "{list}");
+    }
+}
