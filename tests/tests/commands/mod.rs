@@ -1,0 +1,8 @@
+//! The commands, their exit codes and their words.
+
+mod help;
+mod interrupts;
+mod keys;
+mod lists;
+mod output;
+mod passwords;

@@ -1,0 +1,9 @@
+//! Awkward trees, backed up and restored equal.
+
+mod changing;
+mod kinds;
+mod metadata;
+mod names;
+mod restores;
+mod roots;
+mod selection;
