@@ -1,0 +1,1 @@
+//! Benchmarks of the engine; `benches/steps` has them.
