@@ -63,14 +63,14 @@ fn sealing_and_verifying(bencher: Bencher<'_, '_>) {
         len: u32::try_from(chunk.len()).unwrap(),
     };
     let chunks: Vec<Chunk> = plain.chunks(64 << 10).map(name).collect();
-    let frame = [NewFrame::full(frame::compress(plain.clone(), 3).unwrap(), chunks)];
+    let frame = NewFrame::full(frame::compress(plain.clone(), 3).unwrap(), chunks);
     bencher
         .counter(BytesCount::of_slice(&plain))
         .with_inputs(|| {
             let sealer = keyring.new_pack(&entropy, Class::Ordinary, Purpose::Data).unwrap();
-            PackBuilder::new(sealer)
+            PackBuilder::new(sealer).place(frame.clone()).unwrap()
         })
-        .bench_values(|mut pack| pack.append(&frame, &keyring).unwrap());
+        .bench_values(|placed| placed.seal(&keyring).unwrap());
 }
 
 #[divan::bench]

@@ -147,15 +147,18 @@ fn lines(summary: &BackupSummary, dry_run: bool) -> Vec<String> {
             totals.files_new, totals.files_changed, totals.files_unmodified
         ),
         format!(
-            "read {} in {}: {} new, {} stored",
+            "data: {}, of which {} new; {} stored",
             units::bytes(totals.bytes),
-            units::duration(summary.duration()),
             units::bytes(totals.data_added),
             units::bytes(totals.data_stored)
         ),
     ];
     match summary.snapshot_id {
-        Some(id) => lines.push(format!("snapshot {} saved", json::short(&id.to_string()))),
+        Some(id) => lines.push(format!(
+            "snapshot {} saved in {}",
+            json::short(&id.to_string()),
+            units::duration(summary.duration())
+        )),
         None if dry_run => lines.push("nothing was stored: this was a dry run".into()),
         None => {}
     }
@@ -167,7 +170,10 @@ fn outcome(summary: &BackupSummary, dry_run: bool) -> Result<()> {
         return Err(Failure::new(Code::Failed, "no source could be read: nothing is stored"));
     }
     if summary.errors > 0 {
-        let message = format!("{} entries could not be read; the rest is stored", summary.errors);
+        let message = format!(
+            "{} could not be read; the rest is stored",
+            units::count(summary.errors, "entry", "entries")
+        );
         return Err(Failure::new(Code::Partial, message));
     }
     if summary.partial {

@@ -52,10 +52,10 @@ fn tell(
     } else if !context.global.quiet {
         let verb = if dry_run { "would restore" } else { "restored" };
         out.line(&format!(
-            "{verb} {} files, {} folders, {} others ({}), {} skipped, in {}",
-            summary.files + summary.links,
-            summary.directories,
-            summary.others,
+            "{verb} {}, {}, {} ({}), {} skipped, in {}",
+            units::count(summary.files + summary.links, "file", "files"),
+            units::count(summary.directories, "folder", "folders"),
+            units::count(summary.others, "other", "others"),
             units::bytes(summary.bytes),
             summary.skipped,
             units::duration(reporter.elapsed())
@@ -66,16 +66,17 @@ fn tell(
 
 fn outcome(summary: &RestoreSummary) -> Result<()> {
     let count = summary.problem_count + summary.lost;
+    let entries = units::count(count, "entry", "entries");
     if summary.damaged_count > 0 {
         let message = format!(
-            "{count} entries are missing, {} of them damaged in the repository; the rest is restored",
+            "{entries} could not be written, {} damaged in the repository; the rest is restored",
             summary.damaged_count
         );
         return Err(Failure::new(Code::Damage, message)
             .hint("`coffer verify` tells what is damaged; try an older snapshot for these"));
     }
     if count > 0 {
-        let message = format!("{count} entries could not be written; the rest is restored");
+        let message = format!("{entries} could not be written; the rest is restored");
         return Err(Failure::new(Code::Partial, message));
     }
     Ok(())

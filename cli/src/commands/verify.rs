@@ -45,8 +45,8 @@ fn examine(
     if report.findings.is_empty() {
         return told;
     }
-    let count = report.findings.len();
-    Err(Failure::new(Code::Damage, format!("{command} found {count} problems")).hint(
+    let count = units::count(report.findings.len() as u64, "problem", "problems");
+    Err(Failure::new(Code::Damage, format!("{command} found {count}")).hint(
         "snapshots that are not named stay restorable; the next backup stores again what it still \
          finds at the source",
     ))
@@ -65,9 +65,9 @@ fn tell(context: &Context, command: &str, report: &Report, reporter: &Reporter) 
     }
     if !context.global.quiet {
         out.line(&format!(
-            "{command}: {} snapshots, {} packs, {} read in {}: {}",
-            report.snapshots,
-            report.packs,
+            "{command}: {}, {}, {} read in {}: {}",
+            units::count(report.snapshots, "snapshot", "snapshots"),
+            units::count(report.packs, "pack", "packs"),
             units::bytes(report.bytes),
             units::duration(reporter.elapsed()),
             if report.findings.is_empty() { "no problems" } else { "problems found" }

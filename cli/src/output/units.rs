@@ -20,6 +20,12 @@ pub fn bytes(count: u64) -> String {
     format!("{value:.1} {}", UNITS[unit])
 }
 
+/// A number of things, as in `1 file`, `2 files`, `0 entries`.
+#[must_use]
+pub fn count(number: u64, one: &str, many: &str) -> String {
+    format!("{number} {}", if number == 1 { one } else { many })
+}
+
 /// A duration as in `850 ms`, `3.2 s`, `4:05` or `1:02:03`.
 #[must_use]
 pub fn duration(length: Duration) -> String {

@@ -2,10 +2,8 @@
 
 use std::sync::Arc;
 
-use rayon::prelude::*;
-
 use super::{check_chunks, corrupt};
-use crate::crypto::{Keyring, PackOpener, PackSealer, SEAL_OVERHEAD};
+use crate::crypto::{Keyring, PackSealer, SEAL_OVERHEAD};
 use crate::error::{Error, Kind, Result};
 use crate::format;
 use crate::frame::{self, Compressed};
@@ -61,18 +59,27 @@ impl NewFrame {
     }
 }
 
-/// Seals frames into one pack, and opens every one again before it is given out.
+/// Lays out one pack: places frames, whose seals other threads make, and gives the footer.
 pub struct PackBuilder {
-    sealer: PackSealer,
-    opener: PackOpener,
+    sealer: Arc<PackSealer>,
     footer: Footer,
-    /// Bytes given out so far, and their hash.
+    /// Bytes of the header and of the frames placed so far.
     len: u64,
+    /// Bytes that were hashed, and their hash.
+    hashed_len: u64,
     hasher: blake3::Hasher,
 }
 
+/// A frame that has its place in a pack.
+pub struct PlacedFrame {
+    sealer: Arc<PackSealer>,
+    position: u64,
+    row: Frame,
+    frame: NewFrame,
+}
+
 impl PackBuilder {
-    /// Begins an empty pack.
+    /// Begins a pack; its first bytes are [`PackBuilder::header`].
     #[must_use]
     pub fn new(sealer: PackSealer) -> Self {
         let footer = Footer {
@@ -82,17 +89,25 @@ impl PackBuilder {
             chunks: Vec::new(),
             bases: Vec::new(),
         };
-        let opener = sealer.opener();
-        Self { sealer, opener, footer, len: 0, hasher: blake3::Hasher::new() }
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(&sealer.header());
+        let len = u64::from(PACK_HEADER_LEN);
+        Self { sealer: Arc::new(sealer), footer, len, hashed_len: len, hasher }
     }
 
-    /// Bytes of the pack so far, without its footer.
+    /// The first bytes of the pack.
+    #[must_use]
+    pub fn header(&self) -> Vec<u8> {
+        self.sealer.header().to_vec()
+    }
+
+    /// Bytes of the pack with all frames placed so far, without its footer.
     #[must_use]
     pub fn len(&self) -> u64 {
         self.len
     }
 
-    /// True if no frame was appended yet.
+    /// True if no frame was placed yet.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.footer.frames.is_empty()
@@ -122,17 +137,15 @@ impl PackBuilder {
         self.footer.purpose
     }
 
-    /// True if `frames` can be appended without breaking a limit of the format.
+    /// True if `frame` can be placed without breaking a limit of the format.
     #[must_use]
-    pub fn has_room_for(&self, frames: &[NewFrame]) -> bool {
-        let after = |now: usize, count: fn(&NewFrame) -> usize| {
-            let sum = frames.iter().map(count).fold(now, usize::saturating_add);
-            u64::try_from(sum).unwrap_or(u64::MAX)
-        };
-        let frame_count = after(self.frame_count(), |_| 1);
-        let chunk_count = after(self.chunk_count(), |frame| frame.chunks.len());
-        let base_count = after(self.footer.bases.len(), |frame| frame.bases.len());
-        let sealed = after(0, NewFrame::sealed_len);
+    pub fn has_room_for(&self, frame: &NewFrame) -> bool {
+        let after =
+            |now: usize, more: usize| u64::try_from(now.saturating_add(more)).unwrap_or(u64::MAX);
+        let frame_count = after(self.frame_count(), 1);
+        let chunk_count = after(self.chunk_count(), frame.chunks.len());
+        let base_count = after(self.footer.bases.len(), frame.bases.len());
+        let sealed = after(0, frame.sealed_len());
         let table = 48_u64.saturating_mul(chunk_count.saturating_add(base_count));
         // The footer of that many rows, rounded up, and its padding.
         let footer = table.saturating_add(frame_count.saturating_mul(20)).saturating_add(1 << 18);
@@ -142,75 +155,41 @@ impl PackBuilder {
             && self.len.saturating_add(sealed).saturating_add(footer) <= limits::PACK_LEN_MAX
     }
 
-    /// Seals `frames` in parallel; each is opened, expanded and its chunks named again. Returns
-    /// the bytes to append to the stored object. After an error the pack is as it was.
+    /// Gives a frame the next place of the pack. Its seal must follow through
+    /// [`PackBuilder::append`], in the same order.
     ///
     /// # Errors
-    /// `Input` if there is no room; `Corrupt` if a frame does not come back as it went in, which
-    /// is a fault of memory, processor or codec; `WrongKey` if the class' keys are not here.
-    pub fn append(&mut self, frames: &[NewFrame], keyring: &Keyring) -> Result<Vec<u8>> {
-        if !self.has_room_for(frames) {
+    /// `Input` if there is no room.
+    pub fn place(&mut self, frame: NewFrame) -> Result<PlacedFrame> {
+        if !self.has_room_for(&frame) {
             return Err(Error::new(Kind::Input, "the pack is full"));
         }
-        let header = if self.len == 0 { self.sealer.header().to_vec() } else { Vec::new() };
-        let mut position = self.len.max(u64::from(PACK_HEADER_LEN));
-        let mut placed = Vec::with_capacity(frames.len());
-        for new in frames {
-            let row = new.table_row()?;
-            placed.push((position, row, new));
-            position = position.saturating_add(u64::from(row.sealed_len));
-        }
-        let seal = |(position, row, new): &(u64, Frame, &NewFrame)| {
-            self.seal_frame(*position, row, new, keyring)
-        };
-        let sealed: Vec<Vec<u8>> = placed.par_iter().map(seal).collect::<Result<_>>()?;
-
-        let sealed_len = sealed.iter().map(Vec::len).fold(header.len(), usize::saturating_add);
-        let mut bytes = Vec::with_capacity(sealed_len);
-        bytes.extend_from_slice(&header);
-        sealed.iter().for_each(|frame| bytes.extend_from_slice(frame));
-        self.hasher.update(&bytes);
-        self.len = position;
-        for (_, row, new) in placed {
-            self.footer.frames.push(row);
-            self.footer.chunks.extend_from_slice(&new.chunks);
-            self.footer.bases.extend_from_slice(&new.bases);
-        }
-        Ok(bytes)
+        let row = frame.table_row()?;
+        let position = self.len;
+        self.len = position.saturating_add(u64::from(row.sealed_len));
+        self.footer.frames.push(row);
+        self.footer.chunks.extend_from_slice(&frame.chunks);
+        self.footer.bases.extend_from_slice(&frame.bases);
+        Ok(PlacedFrame { sealer: Arc::clone(&self.sealer), position, row, frame })
     }
 
-    fn seal_frame(
-        &self,
-        position: u64,
-        row: &Frame,
-        new: &NewFrame,
-        keyring: &Keyring,
-    ) -> Result<Vec<u8>> {
-        let Frame { kind, codec, plain_len, .. } = *row;
-        let payload = &new.compressed.payload;
-        let sealed = self.sealer.seal_frame(position, kind, codec, plain_len, payload)?;
-        let prefix = new.prefix.as_ref().map(|prefix| prefix.as_slice());
-        let check = || -> Result<()> {
-            let payload = self.opener.open_frame(position, kind, codec, plain_len, &sealed)?;
-            let plain = frame::expand(codec, payload, plain_len, prefix)?;
-            check_chunks(keyring, self.class(), self.purpose(), &plain, &new.chunks)
-        };
-        check().map_err(|error| match error.kind() {
-            Kind::Corrupt => error.context(
-                "a frame does not come back as it was sealed (a fault of memory or processor?)",
-            ),
-            _ => error,
-        })?;
-        Ok(sealed)
+    /// Takes note of the sealed bytes of the next placed frame, which now stand in the pack.
+    pub fn append(&mut self, sealed: &[u8]) {
+        self.hasher.update(sealed);
+        self.hashed_len =
+            self.hashed_len.saturating_add(u64::try_from(sealed.len()).unwrap_or(u64::MAX));
     }
 
     /// Ends the pack: the bytes to append last, and what an index segment tells of it.
     ///
     /// # Errors
-    /// `Input` if the pack has no frame; `Corrupt` if the footer does not come back as it went in.
+    /// `Input` if the pack has no frame, or one that was not appended; `Corrupt` if the footer does not come back as it went in.
     pub fn finish(mut self, keyring: &Keyring) -> Result<(Vec<u8>, PackInfo)> {
         if self.is_empty() {
             return Err(Error::new(Kind::Input, "a pack without frames"));
+        }
+        if self.hashed_len != self.len {
+            return Err(Error::new(Kind::Input, "a frame of the pack was not appended"));
         }
         let body = format::footer::encode(&self.footer)?;
         let tail = self.sealer.seal_footer(self.len, &body)?;
@@ -233,5 +212,35 @@ impl PackBuilder {
             return Err(Error::new(Kind::Input, "a pack is too long"));
         }
         Ok((tail, info))
+    }
+}
+
+impl PlacedFrame {
+    /// Seals the frame; it is opened, expanded and its chunks are named again before it is given out.
+    ///
+    /// # Errors
+    /// `Corrupt` if the frame does not come back as it went in, which is a fault of memory, processor
+    /// or codec; `WrongKey` if the class' keys are not here.
+    pub fn seal(&self, keyring: &Keyring) -> Result<Vec<u8>> {
+        let Frame { kind, codec, plain_len, .. } = self.row;
+        let payload = &self.frame.compressed.payload;
+        let sealed = self.sealer.seal_frame(self.position, kind, codec, plain_len, payload)?;
+        self.check(&sealed, keyring).map_err(|error| match error.kind() {
+            Kind::Corrupt => error.context(
+                "a frame does not come back as it was sealed (a fault of memory or processor?)",
+            ),
+            _ => error,
+        })?;
+        Ok(sealed)
+    }
+
+    fn check(&self, sealed: &[u8], keyring: &Keyring) -> Result<()> {
+        let Frame { kind, codec, plain_len, .. } = self.row;
+        let opener = self.sealer.opener();
+        let payload = opener.open_frame(self.position, kind, codec, plain_len, sealed)?;
+        let prefix = self.frame.prefix.as_ref().map(|prefix| prefix.as_slice());
+        let plain = frame::expand(codec, payload, plain_len, prefix)?;
+        let (class, purpose) = (self.sealer.class(), self.sealer.purpose());
+        check_chunks(keyring, class, purpose, &plain, &self.frame.chunks)
     }
 }

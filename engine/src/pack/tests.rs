@@ -53,7 +53,13 @@ impl Fixture {
         }
     }
 
-    /// Text, noise, and a delta against the text, in two appends; all bytes of the pack.
+    fn append(&self, builder: &mut PackBuilder, frame: NewFrame) -> Result<Vec<u8>> {
+        let sealed = builder.place(frame)?.seal(&self.keyring)?;
+        builder.append(&sealed);
+        Ok(sealed)
+    }
+
+    /// Text, noise, and a delta against the text; all bytes of the pack.
     fn pack(&self) -> (Vec<u8>, PackInfo) {
         let mut builder = self.builder();
         let text = text();
@@ -61,12 +67,14 @@ impl Fixture {
         self.entropy.fill(&mut noise);
         let text_frame = self.full(&text, &[1, 20_000, text.len() - 20_001]);
         let base = Base { id: text_frame.chunks[1].id, chunk: 0, offset: 100, len: 19_000 };
-        let mut bytes = builder.append(&[text_frame], &self.keyring).unwrap();
+        let mut bytes = builder.header();
+        bytes.extend(self.append(&mut builder, text_frame).unwrap());
         let mut changed = text[101..19_101].to_vec();
         changed[77] ^= 1;
         let delta = self.delta(&changed, &text[101..19_101], vec![base]);
-        let more = [self.full(&noise, &[noise.len()]), delta];
-        bytes.extend(builder.append(&more, &self.keyring).unwrap());
+        for frame in [self.full(&noise, &[noise.len()]), delta] {
+            bytes.extend(self.append(&mut builder, frame).unwrap());
+        }
         assert_eq!(builder.len(), bytes.len() as u64);
         assert_eq!((builder.frame_count(), builder.chunk_count()), (3, 5));
         let (tail, info) = builder.finish(&self.keyring).unwrap();
@@ -130,7 +138,8 @@ fn a_long_footer_is_read_whole() {
     let fixture = Fixture::new();
     let mut builder = fixture.builder();
     let plain = vec![7; 4000];
-    let mut bytes = builder.append(&[fixture.full(&plain, &[1; 4000])], &fixture.keyring).unwrap();
+    let mut bytes = builder.header();
+    bytes.extend(fixture.append(&mut builder, fixture.full(&plain, &[1; 4000])).unwrap());
     let (tail, info) = builder.finish(&fixture.keyring).unwrap();
     bytes.extend(tail);
     assert!(info.footer_sealed_len > 64 << 10);
@@ -215,11 +224,11 @@ fn a_frame_that_does_not_come_back_is_never_given_out() {
     let sound = fixture.full(&text, &[text.len()]);
     let refuse = |frame: NewFrame| {
         let mut builder = fixture.builder();
-        let error = builder.append(&[sound.clone(), frame], &fixture.keyring).unwrap_err();
+        fixture.append(&mut builder, sound.clone()).unwrap();
+        let error = fixture.append(&mut builder, frame).unwrap_err();
         assert_eq!(error.kind(), Kind::Corrupt, "{error}");
-        assert!(builder.is_empty());
-        assert_eq!(builder.len(), 0);
-        assert!(builder.append(std::slice::from_ref(&sound), &fixture.keyring).is_ok());
+        // A pack that lacks the seal of a placed frame has no end.
+        assert_eq!(builder.finish(&fixture.keyring).unwrap_err().kind(), Kind::Input);
     };
     let mut frame = sound.clone();
     frame.compressed.payload[100] ^= 1;
@@ -246,12 +255,12 @@ fn a_pack_has_frames_and_keeps_the_limits() {
     let mut many = fixture.full(&[1], &[1]);
     many.chunks = vec![many.chunks[0]; limits::PACK_CHUNK_COUNT_MAX as usize + 1];
     let mut builder = fixture.builder();
-    assert!(!builder.has_room_for(&[many.clone()]));
-    assert_eq!(builder.append(&[many], &fixture.keyring).unwrap_err().kind(), Kind::Input);
+    assert!(!builder.has_room_for(&many));
+    assert_eq!(builder.place(many).err().unwrap().kind(), Kind::Input);
     let mut big = fixture.full(&[1], &[1]);
     big.compressed.payload = vec![0; 16 << 20];
-    assert!(builder.has_room_for(&vec![big.clone(); 7]));
-    assert!(!builder.has_room_for(&vec![big; 8]));
+    (0..7).for_each(|_| drop(builder.place(big.clone()).unwrap()));
+    assert!(!builder.has_room_for(&big));
 }
 
 #[test]

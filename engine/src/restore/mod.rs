@@ -148,7 +148,7 @@ pub fn restore_origin(
     }
     for note in target.take_notes() {
         let first = String::from_utf8_lossy(&note.first).escape_debug().to_string();
-        report.note(&format!("{} ({} entries, first {first})", note.what, note.count));
+        report.note(&format!("{} (first of {}: {first})", note.what, note.count));
     }
     report.into_summary()
 }

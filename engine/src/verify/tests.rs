@@ -102,7 +102,9 @@ fn put_pack(fixture: &Fixture, seed: &str, frame: NewFrame) -> PackId {
     let (keyring, entropy) = (repo.keyring(), repo.entropy());
     let sealer = keyring.new_pack(entropy, Class::Ordinary, Purpose::Data).unwrap();
     let mut builder = PackBuilder::new(sealer);
-    let mut bytes = builder.append(&[frame], keyring).unwrap();
+    let sealed = builder.place(frame).unwrap().seal(keyring).unwrap();
+    builder.append(&sealed);
+    let mut bytes = [builder.header(), sealed].concat();
     let (tail, info) = builder.finish(keyring).unwrap();
     bytes.extend(tail);
     repo.store().create(&pack_name(info.id), &bytes).unwrap();

@@ -94,7 +94,12 @@ pub fn seal(
 ) -> (Vec<u8>, PackInfo) {
     let sealer = keyring.new_pack(&entropy(file), Class::Ordinary, purpose).unwrap();
     let mut builder = PackBuilder::new(sealer);
-    let mut bytes = builder.append(frames, keyring).unwrap();
+    let mut bytes = builder.header();
+    for frame in frames {
+        let sealed = builder.place(frame.clone()).unwrap().seal(keyring).unwrap();
+        builder.append(&sealed);
+        bytes.extend_from_slice(&sealed);
+    }
     let (tail, info) = builder.finish(keyring).unwrap();
     bytes.extend_from_slice(&tail);
     let kinds: Vec<_> = info.footer.frames.iter().map(|frame| frame.kind).collect();

@@ -1,9 +1,10 @@
 //! The stage that compresses, seals and verifies frames and appends them to open packs.
 
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crossbeam_channel::{Receiver, Sender};
-use rayon::prelude::*;
+use crossbeam_channel::{Receiver, Sender, bounded, never, select};
+use rayon::Scope;
 
 use super::FrameJob;
 use crate::error::{Error, Kind, Result};
@@ -17,21 +18,13 @@ use crate::store::Staged;
 const METADATA_PACK_LEN: u64 = 4 << 20;
 /// Chunks after which a pack is closed, well below the limit of the format.
 const PACK_CHUNK_COUNT: usize = 65_536;
-/// Frames taken at once, so that plaintext, payload and seal of all of them stay within 100 MiB.
+/// Frames in work at once, so that plaintext, payload and seal of all of them stay within 100 MiB.
 const FRAMES_AT_ONCE_MAX: usize = 8;
 
 /// A pack whose bytes are all in its staged object.
 pub(super) struct FinishedPack {
     pub staged: Staged,
     pub info: PackInfo,
-}
-
-struct OpenPack {
-    class: Class,
-    purpose: Purpose,
-    builder: PackBuilder,
-    staged: Staged,
-    target_len: u64,
 }
 
 /// The stage, with where its packs go.
@@ -48,89 +41,185 @@ pub(super) struct Framer<'r> {
 impl Framer<'_> {
     /// Works until the queue of frames ends; then finishes the open packs.
     pub(super) fn run(self, jobs: &Receiver<FrameJob>) -> Result<()> {
+        rayon::in_place_scope(|pool| {
+            let line = Line {
+                framer: &self,
+                pool,
+                compressing: VecDeque::new(),
+                sealing: VecDeque::new(),
+                open: Vec::new(),
+                pack_count: 0,
+            };
+            line.run(jobs)
+        })
+    }
+}
+
+type Compressed = (Class, Purpose, NewFrame);
+
+/// Frames in work. They go through both steps in the order of their coming, so that places in packs
+/// do not depend on which thread is quicker.
+struct Line<'l, 'scope> {
+    framer: &'scope Framer<'scope>,
+    pool: &'l Scope<'scope>,
+    compressing: VecDeque<Receiver<Result<Compressed>>>,
+    /// With the number of the pack they have a place in.
+    sealing: VecDeque<(u64, Receiver<Result<Vec<u8>>>)>,
+    open: Vec<OpenPack>,
+    pack_count: u64,
+}
+
+struct OpenPack {
+    number: u64,
+    class: Class,
+    purpose: Purpose,
+    builder: PackBuilder,
+    staged: Staged,
+    target_len: u64,
+    /// Frames placed whose seals are still in work.
+    awaited: usize,
+    /// Takes no more frames.
+    is_full: bool,
+}
+
+impl Line<'_, '_> {
+    fn run(mut self, jobs: &Receiver<FrameJob>) -> Result<()> {
         let at_once = rayon::current_num_threads().saturating_mul(2).min(FRAMES_AT_ONCE_MAX);
-        let level = self.repo.config().zstd_level;
-        let mut open: Vec<OpenPack> = Vec::new();
-        while let Ok(first) = jobs.recv() {
-            let mut batch = vec![first];
-            batch.extend(jobs.try_iter().take(at_once.saturating_sub(1)));
-            let frames: Result<Vec<(Class, Purpose, NewFrame)>> =
-                batch.into_par_iter().map(|job| compress(job, level)).collect();
-            let mut frames = frames?.into_iter().peekable();
-            while let Some((class, purpose, frame)) = frames.next() {
-                let mut pack = self.open_pack(&mut open, class, purpose)?;
-                let mut run = vec![frame];
-                // How many frames come at once is chance: where packs end must not depend on it.
-                while !pack.is_full_with(&run)
-                    && let Some((_, _, next)) =
-                        frames.next_if(|next| (next.0, next.1) == (class, purpose))
-                {
-                    run.push(next);
+        let (no_job, none_compressed, none_sealed) = (never(), never(), never());
+        let mut has_ended = false;
+        loop {
+            let in_work = self.compressing.len() + self.sealing.len();
+            if has_ended && in_work == 0 {
+                break;
+            }
+            let job = if has_ended || in_work >= at_once { &no_job } else { jobs };
+            let compressed = self.compressing.front().unwrap_or(&none_compressed);
+            let sealed = self.sealing.front().map_or(&none_sealed, |(_, sealed)| sealed);
+            select! {
+                recv(job) -> job => match job {
+                    Ok(job) => self.compress(job),
+                    Err(_) => has_ended = true,
+                },
+                recv(compressed) -> compressed => {
+                    self.compressing.pop_front();
+                    self.place(compressed.map_err(|_| panicked())??)?;
                 }
-                let is_full = pack.is_full_with(&run);
-                self.append(&mut pack, &run)?;
-                if is_full {
-                    self.finish(pack)?;
-                } else {
-                    open.push(pack);
+                recv(sealed) -> sealed => {
+                    let sealed = sealed.map_err(|_| panicked())??;
+                    if let Some((number, _)) = self.sealing.pop_front() {
+                        self.append(number, &sealed)?;
+                    }
                 }
             }
         }
-        open.sort_by_key(|pack| (pack.purpose, pack.class));
-        open.into_iter().try_for_each(|pack| self.finish(pack))
+        self.open.sort_by_key(|pack| (pack.purpose, pack.class));
+        std::mem::take(&mut self.open).into_iter().try_for_each(|pack| self.finish(pack))
     }
 
-    fn open_pack(
-        &self,
-        open: &mut Vec<OpenPack>,
-        class: Class,
-        purpose: Purpose,
-    ) -> Result<OpenPack> {
-        let found = open.iter().position(|pack| pack.class == class && pack.purpose == purpose);
-        if let Some(position) = found {
-            return Ok(open.swap_remove(position));
-        }
-        let sealer = self.repo.keyring().new_pack(&self.entropy, class, purpose)?;
+    fn compress(&mut self, job: FrameJob) {
+        let level = self.framer.repo.config().zstd_level;
+        self.compressing.push_back(spawn(self.pool, move || compress(job, level)));
+    }
+
+    fn place(&mut self, (class, purpose, frame): Compressed) -> Result<()> {
+        let keyring = self.framer.repo.keyring();
+        let pack = self.open_pack(class, purpose)?;
+        let placed = pack.builder.place(frame)?;
+        pack.awaited += 1;
+        pack.is_full =
+            pack.builder.len() >= pack.target_len || pack.builder.chunk_count() >= PACK_CHUNK_COUNT;
+        let number = pack.number;
+        self.sealing.push_back((number, spawn(self.pool, move || placed.seal(keyring))));
+        Ok(())
+    }
+
+    fn open_pack(&mut self, class: Class, purpose: Purpose) -> Result<&mut OpenPack> {
+        let fits =
+            |pack: &OpenPack| !pack.is_full && (pack.class, pack.purpose) == (class, purpose);
+        let position = match self.open.iter().position(fits) {
+            Some(position) => position,
+            None => {
+                let pack = self.new_pack(class, purpose)?;
+                self.open.push(pack);
+                self.open.len() - 1
+            }
+        };
+        Ok(&mut self.open[position])
+    }
+
+    fn new_pack(&mut self, class: Class, purpose: Purpose) -> Result<OpenPack> {
+        let Framer { repo, entropy, .. } = self.framer;
+        let sealer = repo.keyring().new_pack(entropy, class, purpose)?;
         let target = match purpose {
             Purpose::Metadata => METADATA_PACK_LEN,
-            _ => self.repo.config().pack_len.clamp(1 << 20, 64 << 20),
+            _ => repo.config().pack_len.clamp(1 << 20, 64 << 20),
         };
-        Ok(OpenPack {
+        let mut pack = OpenPack {
+            number: self.pack_count,
             class,
             purpose,
             builder: PackBuilder::new(sealer),
-            staged: self.repo.store().stage()?,
-            target_len: vary(target, u64::from_le_bytes(self.entropy.bytes())),
-        })
+            staged: repo.store().stage()?,
+            target_len: vary(target, u64::from_le_bytes(entropy.bytes())),
+            awaited: 0,
+            is_full: false,
+        };
+        self.pack_count += 1;
+        self.framer.write(&mut pack.staged, &pack.builder.header())?;
+        Ok(pack)
     }
 
-    fn append(&self, pack: &mut OpenPack, frames: &[NewFrame]) -> Result<()> {
-        let bytes = pack.builder.append(frames, self.repo.keyring())?;
-        pack.staged.append(&bytes)?;
-        self.stored.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+    fn append(&mut self, number: u64, sealed: &[u8]) -> Result<()> {
+        let Some(position) = self.open.iter().position(|pack| pack.number == number) else {
+            return Err(Error::new(Kind::Input, "a frame of a pack that is finished"));
+        };
+        let pack = &mut self.open[position];
+        pack.builder.append(sealed);
+        pack.awaited -= 1;
+        let is_ready = pack.is_full && pack.awaited == 0;
+        self.framer.write(&mut pack.staged, sealed)?;
+        if is_ready {
+            let pack = self.open.swap_remove(position);
+            self.finish(pack)?;
+        }
         Ok(())
     }
 
     fn finish(&self, pack: OpenPack) -> Result<()> {
         let OpenPack { builder, mut staged, .. } = pack;
-        let (tail, info) = builder.finish(self.repo.keyring())?;
-        staged.append(&tail)?;
-        self.stored.fetch_add(tail.len() as u64, Ordering::Relaxed);
+        let (tail, info) = builder.finish(self.framer.repo.keyring())?;
+        self.framer.write(&mut staged, &tail)?;
         // The writer may be waiting for this thread to end: it does not look then.
-        let _ = self.told.send(info.clone());
+        let _ = self.framer.told.send(info.clone());
         let stopped = |_| Error::new(Kind::Unavailable, "the store has stopped");
-        self.packs.send(FinishedPack { staged, info }).map_err(stopped)
+        self.framer.packs.send(FinishedPack { staged, info }).map_err(stopped)
     }
 }
 
-impl OpenPack {
-    /// True if the pack ends with these frames.
-    fn is_full_with(&self, frames: &[NewFrame]) -> bool {
-        let len: usize = frames.iter().map(NewFrame::sealed_len).sum();
-        let chunk_count: usize = frames.iter().map(|frame| frame.chunks.len()).sum();
-        self.builder.len().saturating_add(len as u64) >= self.target_len
-            || self.builder.chunk_count() + chunk_count >= PACK_CHUNK_COUNT
+impl Framer<'_> {
+    fn write(&self, staged: &mut Staged, bytes: &[u8]) -> Result<()> {
+        staged.append(bytes)?;
+        self.stored.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+        Ok(())
     }
+}
+
+/// Starts `work` on a thread of the pool; its result comes through the queue.
+fn spawn<'scope, T: Send + 'scope>(
+    pool: &Scope<'scope>,
+    work: impl FnOnce() -> T + Send + 'scope,
+) -> Receiver<T> {
+    let (done, result) = bounded(1);
+    pool.spawn(move |_| {
+        // Nobody waits for it after an error.
+        let _ = done.send(work());
+    });
+    result
+}
+
+/// The scope gives the panic itself on when it ends.
+fn panicked() -> Error {
+    Error::new(Kind::Unavailable, "a thread that compresses or seals has panicked")
 }
 
 fn compress(job: FrameJob, level: i32) -> Result<(Class, Purpose, NewFrame)> {
