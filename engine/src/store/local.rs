@@ -95,8 +95,19 @@ impl LocalStore {
         let mut bytes = vec![0; len];
         match file.read_exact_at(&mut bytes, offset) {
             Ok(()) => Ok(bytes),
-            Err(error) => Err(Error::io(format!("reading {name} in {}", self.location()), error)),
+            Err(error) => Err(self.unread(name, error)),
         }
+    }
+
+    /// The error for an object that cannot be read: damage of this one object, if the disk says that
+    /// it has lost the bytes, so that whoever looks at all of them goes on to the next.
+    fn unread(&self, name: &str, error: io::Error) -> Error {
+        let lost = [Errno::IO, Errno::UCLEAN, Errno::BADMSG].map(Errno::raw_os_error);
+        if error.raw_os_error().is_some_and(|errno| lost.contains(&errno)) {
+            let what = format!("{name} in {} cannot be read: {error}", self.location());
+            return Error::new(Kind::Corrupt, format!("{what} (a failing or unplugged disk?)"));
+        }
+        Error::io(format!("reading {name} in {}", self.location()), error)
     }
 
     /// The error for a missing object: that of the object, unless the whole store is gone.
@@ -366,3 +377,19 @@ fn sweep(tmp: &OwnedFd) {
 
 const SWEEP: OFlags =
     OFlags::RDONLY.union(OFlags::NOFOLLOW).union(OFlags::NONBLOCK).union(OFlags::CLOEXEC);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_that_the_disk_has_lost_are_damage_of_their_object() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = LocalStore::open(folder.path()).unwrap();
+        // Nothing is mapped at address 0: the kernel answers as a bad sector does.
+        let file = File::open("/proc/self/mem").unwrap();
+        let error = store.read(&file, "packs/ab/c", 0, 1).unwrap_err();
+        assert_eq!(error.kind(), Kind::Corrupt, "{error}");
+        assert!(error.to_string().contains("packs/ab/c"), "{error}");
+    }
+}

@@ -71,15 +71,16 @@ impl Walk {
 
     fn enter(&mut self, slot: &Slot) {
         // Without a result the fault was ours, and has been printed by the thread's panic.
-        let Some(batch) = self.prefetch.take(slot) else {
-            let what = "could not be listed: a fault of this program";
-            self.pending.push_back(WalkItem::Problem(SourceError::new(&b"/"[..], what)));
-            return;
-        };
+        let Some(batch) = self.prefetch.take(slot) else { return self.tell_fault(b"/") };
         let Batch { listing, notes, members, rest } = batch;
         self.pending.extend(notes);
         let (members, rest) = (members.into_iter(), rest.into_iter());
         self.frames.push(Frame { listing, members, rest });
+    }
+
+    fn tell_fault(&mut self, path: &[u8]) {
+        let what = "could not be listed: a fault of this program";
+        self.pending.push_back(WalkItem::Problem(SourceError::new(path, what)));
     }
 
     fn item(&mut self, listing: &Listing, member: Member) -> WalkItem {
@@ -136,12 +137,16 @@ impl Iterator for Walk {
             // The next part of a long directory takes the place of this one.
             match frame.rest.next() {
                 None => drop(self.frames.pop()),
-                Some(slot) => {
-                    if let Some(batch) = self.prefetch.take(&slot) {
+                Some(slot) => match self.prefetch.take(&slot) {
+                    Some(batch) => {
                         self.pending.extend(batch.notes);
                         frame.members = batch.members.into_iter();
                     }
-                }
+                    None => {
+                        let path = absolute(frame.listing.visit.directory.path());
+                        self.tell_fault(&path);
+                    }
+                },
             }
         }
     }
