@@ -13,6 +13,7 @@ Examples:
   coffer backup /etc /srv
   coffer backup --tag nightly --exclude '*.tmp' --exclude-caches /home
   pg_dump app | coffer backup --stdin --stdin-filename app.sql --job app
+  coffer backup /srv/app --command 'pg_dump app' --name app.sql
   find /srv -name '*.db' -print0 | coffer backup --files-from0 -
   coffer backup -n -v /srv";
 
@@ -21,7 +22,7 @@ Examples:
 #[command(after_help = HELP)]
 pub struct BackupArgs {
     /// Files and folders to store
-    #[arg(value_name = "PATH", required_unless_present_any = ["stdin", "files_from", "files_from0"])]
+    #[arg(value_name = "PATH", required_unless_present_any = ["stdin", "command", "files_from", "files_from0"])]
     pub paths: Vec<PathBuf>,
     /// Store what comes on standard input
     #[arg(long)]
@@ -29,6 +30,12 @@ pub struct BackupArgs {
     /// Name of the file that standard input becomes
     #[arg(long, value_name = "NAME", default_value = "stdin", requires = "stdin")]
     pub stdin_filename: String,
+    /// Store what this shell command prints; if it fails, so does this source
+    #[arg(long, value_name = "COMMAND")]
+    pub command: Vec<String>,
+    /// Name of the file that the output of the --command becomes
+    #[arg(long, value_name = "NAME", requires = "command")]
+    pub name: Vec<String>,
     /// Read more paths from this file, one a line; - is standard input
     #[arg(long, value_name = "FILE")]
     pub files_from: Vec<PathBuf>,

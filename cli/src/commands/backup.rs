@@ -2,9 +2,9 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use coffer_engine::backup::{BackupOptions, BackupSummary, StreamSource, backup};
-use coffer_engine::model::EntryPath;
+use coffer_engine::backup::{BackupOptions, BackupSummary, SourceOptions, backup};
 use coffer_engine::repo::Repository;
+use coffer_engine::source::stream::{Input, StreamSource};
 use coffer_engine::source::tree::TreeOptions;
 
 use super::{Context, existing_store, init, unusable};
@@ -23,11 +23,11 @@ use crate::settings::{Settings, absolute};
 pub fn run(context: &Context, args: BackupArgs) -> Result<()> {
     let settings = context.settings()?;
     // Mistakes are told before a password is asked for and before a repository is made.
-    check_stream_name(&args)?;
-    let tree = tree_options(&args, &settings)?;
+    let mut sources = streams(context, &args)?;
+    sources.extend(tree_options(&args, &settings)?.map(SourceOptions::tree));
     let repository = open_or_init(context, &settings, &args)?;
     let dry_run = args.dry_run;
-    let options = options(context, args, tree);
+    let options = options(args, sources);
     let reporter = context.reporter(Task::Backup, dry_run);
     let result = backup(&repository, options, &reporter);
     reporter.clear();
@@ -51,12 +51,30 @@ fn open_or_init(context: &Context, settings: &Settings, args: &BackupArgs) -> Re
     }
 }
 
+/// Standard input and the outputs of commands.
+fn streams(context: &Context, args: &BackupArgs) -> Result<Vec<SourceOptions>> {
+    if args.command.len() != args.name.len() {
+        let what = "each --command needs a --name, the file its output becomes";
+        return Err(Failure::usage(what));
+    }
+    let mut streams = Vec::new();
+    for (line, name) in args.command.iter().zip(&args.name) {
+        let input = Input::Command(line.clone());
+        streams.push(stream("--name", name, input)?);
+    }
+    if args.stdin {
+        let input = Input::Reader(Box::new(InterruptibleStdin::new(context.interrupt.clone())));
+        streams.push(stream("--stdin-filename", &args.stdin_filename, input)?);
+    }
+    Ok(streams)
+}
+
 /// The stream's name becomes the path of an entry.
-fn check_stream_name(args: &BackupArgs) -> Result<()> {
-    let name = args.stdin_filename.trim_start_matches('/').as_bytes();
-    match EntryPath::new(name) {
-        Ok(_) => Ok(()),
-        Err(_) => Err(Failure::usage("--stdin-filename needs the name or path of a file")),
+fn stream(option: &str, name: &str, input: Input) -> Result<SourceOptions> {
+    let stream = StreamSource { name: name.trim_start_matches('/').to_owned(), input };
+    match stream.path() {
+        Ok(_) => Ok(SourceOptions::Stream(stream)),
+        Err(_) => Err(Failure::usage(format!("{option} needs the name or path of a file"))),
     }
 }
 
@@ -78,7 +96,7 @@ fn tree_options(args: &BackupArgs, settings: &Settings) -> Result<Option<TreeOpt
             roots.push(absolute(Path::new(&path))?);
         }
     }
-    if roots.is_empty() && !args.stdin {
+    if roots.is_empty() && !args.stdin && args.command.is_empty() {
         return Err(Failure::usage("the lists of paths are empty: there is nothing to store"));
     }
     let mut skip = vec![settings.repository.clone(), settings.state_dir.clone()];
@@ -107,14 +125,9 @@ fn read_list(file: &Path) -> std::io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-fn options(context: &Context, args: BackupArgs, tree: Option<TreeOptions>) -> BackupOptions {
-    let stream = args.stdin.then(|| StreamSource {
-        name: args.stdin_filename.trim_start_matches('/').to_owned(),
-        reader: Box::new(InterruptibleStdin::new(context.interrupt.clone())),
-    });
+fn options(args: BackupArgs, sources: Vec<SourceOptions>) -> BackupOptions {
     BackupOptions {
-        tree,
-        stream,
+        sources,
         host: args.host.unwrap_or_else(process::host_name),
         job: args.job,
         tags: args.tag.into_iter().filter(|tag| !tag.is_empty()).collect(),

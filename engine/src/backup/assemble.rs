@@ -1,6 +1,6 @@
 //! The one in-order stage: takes what readers hand over, stores what is new, writes the manifest.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use crossbeam_channel::Receiver;
 
@@ -22,11 +22,14 @@ pub(super) struct Captured {
     /// Files that changed while they were read.
     pub changed: u64,
     pub totals: Totals,
+    /// What was measured of the source.
+    pub facts: BTreeMap<String, String>,
 }
 
 pub(super) struct Assembler<'a, 'r> {
     writer: &'a mut ChunkWriter<'r>,
     observer: &'a dyn Observer,
+    class: Class,
     manifest: Option<ManifestWriter>,
     large: ContentWriter,
     links: HashMap<u64, LinkedFile>,
@@ -44,14 +47,16 @@ impl<'a, 'r> Assembler<'a, 'r> {
     pub(super) fn new(
         writer: &'a mut ChunkWriter<'r>,
         observer: &'a dyn Observer,
+        class: Class,
         cut_key: [u8; 32],
         expected: Progress,
     ) -> Self {
         Self {
             writer,
             observer,
-            manifest: Some(ManifestWriter::new(Class::Ordinary, cut_key)),
-            large: ContentWriter::new(Class::Ordinary),
+            class,
+            manifest: Some(ManifestWriter::new(class, cut_key)),
+            large: ContentWriter::new(class),
             links: HashMap::new(),
             captured: Captured::default(),
             progress: expected,
@@ -89,7 +94,7 @@ impl<'a, 'r> Assembler<'a, 'r> {
         match message {
             Message::Part(piece) => self.part(&piece),
             Message::Restart => {
-                self.large = ContentWriter::new(Class::Ordinary);
+                self.large = ContentWriter::new(self.class);
                 Ok(())
             }
             Message::End => Ok(()),
@@ -98,7 +103,7 @@ impl<'a, 'r> Assembler<'a, 'r> {
                 let mut rest = Rest { bytes: &piece.bytes, chunks: &piece.chunks };
                 outputs.into_iter().try_for_each(|output| self.output(output, &mut rest))?;
                 // Parts of a large file that failed in the end must not go into the next one.
-                self.large = ContentWriter::new(Class::Ordinary);
+                self.large = ContentWriter::new(self.class);
                 Ok(())
             }
         }
@@ -106,7 +111,7 @@ impl<'a, 'r> Assembler<'a, 'r> {
 
     fn part(&mut self, piece: &Piece) -> Result<()> {
         let mut rest = Rest { bytes: &piece.bytes, chunks: &piece.chunks };
-        let mut content = std::mem::replace(&mut self.large, ContentWriter::new(Class::Ordinary));
+        let mut content = std::mem::replace(&mut self.large, ContentWriter::new(self.class));
         self.store(&mut rest, piece.chunks.len(), &mut content)?;
         self.large = content;
         self.progress.bytes_done += piece.bytes.len() as u64;
@@ -130,9 +135,9 @@ impl<'a, 'r> Assembler<'a, 'r> {
             }
             Output::File { mut entry, action, extra, chunks, large } => {
                 let content = if large {
-                    std::mem::replace(&mut self.large, ContentWriter::new(Class::Ordinary))
+                    std::mem::replace(&mut self.large, ContentWriter::new(self.class))
                 } else {
-                    let mut content = ContentWriter::new(Class::Ordinary);
+                    let mut content = ContentWriter::new(self.class);
                     self.store(rest, chunks, &mut content)?;
                     content
                 };
@@ -169,8 +174,8 @@ impl<'a, 'r> Assembler<'a, 'r> {
             let Some(((id, len), chunks)) = rest.chunks.split_first() else { break };
             let Some((bytes, others)) = rest.bytes.split_at_checked(*len as usize) else { break };
             (rest.chunks, rest.bytes) = (chunks, others);
-            self.writer.put_chunk(Class::Ordinary, *id, bytes)?;
-            let node = NodeRef { id: *id, class: Class::Ordinary, height: 0 };
+            self.writer.put_chunk(self.class, *id, bytes)?;
+            let node = NodeRef { id: *id, class: self.class, height: 0 };
             let writer = &mut *self.writer;
             content
                 .push(node, u64::from(*len), &mut |class, node| writer.put_node(class, &node))?;
@@ -228,9 +233,9 @@ impl<'a, 'r> Assembler<'a, 'r> {
     }
 
     fn store_xattrs(&mut self, entry: &mut Entry, list: &[u8]) -> Result<()> {
-        let id = self.writer.name_data(Class::Ordinary, list)?;
-        self.writer.put_chunk(Class::Ordinary, id, list)?;
-        let chunks = vec![NodeRef { id, class: Class::Ordinary, height: 0 }];
+        let id = self.writer.name_data(self.class, list)?;
+        self.writer.put_chunk(self.class, id, list)?;
+        let chunks = vec![NodeRef { id, class: self.class, height: 0 }];
         entry.xattrs = Xattrs::Stored { len: list.len() as u64, chunks };
         Ok(())
     }

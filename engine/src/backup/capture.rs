@@ -1,24 +1,28 @@
 //! Captures one source: starts its threads and assembles what they hand over.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::thread;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 
+use super::BackupOptions;
 use super::assemble::{Assembler, Captured, stream_kind};
 use super::merge::{self, Batch, Outlet, ParentEntries};
 use super::parent::Parent;
 use super::read::{self, Extra, Message, Output, Piece, Reading};
-use super::{BackupOptions, StreamSource};
 use crate::chunk::Cutter;
 use crate::error::{Error, Kind, Result, SourceError};
 use crate::manifest::Entries;
-use crate::model::{Entry, EntryPath, NodeRef, Owner, Time, Xattrs};
+use crate::model::{Class, Entry, EntryPath, NodeRef, Owner, Time, Xattrs};
 use crate::observe::{Action, Observer, Progress};
 use crate::repo::{ChunkReader, ChunkWriter, Known, Repository};
+use crate::source::stream::StreamSource;
 use crate::source::tree::{TreeOptions, Walk};
 
+/// A stream without a byte is no backup of anything.
+const EMPTY: &str = "is empty: did the command before it fail?";
 /// Batches that may wait for the assembler; each holds at most a part's bytes.
 const BATCH_QUEUE_COUNT: usize = 4;
 
@@ -53,17 +57,20 @@ impl<'r> Context<'r> {
     fn assembler<'a>(
         &'a self,
         writer: &'a mut ChunkWriter<'r>,
+        class: Class,
         expected: Progress,
     ) -> Assembler<'a, 'r> {
-        Assembler::new(writer, self.observer, self.repo.keyring().page_cut_key(), expected)
+        let cut_key = self.repo.keyring().page_cut_key();
+        Assembler::new(writer, self.observer, class, cut_key, expected)
     }
 }
 
-/// Captures files and directories.
+/// Captures files and directories, everything of them in `class`.
 pub(super) fn tree<'r>(
     context: Context<'r>,
     writer: &mut ChunkWriter<'r>,
     options: &TreeOptions,
+    class: Class,
     parent: Option<&Parent>,
 ) -> Result<std::result::Result<Captured, SourceError>> {
     let mut options = options.clone();
@@ -74,6 +81,7 @@ pub(super) fn tree<'r>(
     };
     let reading = Reading {
         keyring: context.repo.keyring(),
+        class,
         tree: context.cutter("tree")?,
         media: context.cutter("media")?,
         clock: context.repo.clock(),
@@ -100,7 +108,7 @@ pub(super) fn tree<'r>(
             let outlet = Outlet { readers: batches, ordered, stopped };
             merge::run(walk, parent_entries, &outlet, observer);
         });
-        let outcome = context.assembler(writer, expected).run(&ordered_queue);
+        let outcome = context.assembler(writer, class, expected).run(&ordered_queue);
         // After a failure readers wait to be heard: a queue keeps what waits in it, here their
         // receivers, until its sender is gone too.
         stopped.store(true, Ordering::Relaxed);
@@ -127,13 +135,17 @@ fn reader_count() -> usize {
 pub(super) fn stream<'r>(
     context: Context<'r>,
     writer: &mut ChunkWriter<'r>,
-    source: StreamSource,
+    source: &mut StreamSource,
 ) -> Result<std::result::Result<Captured, SourceError>> {
-    let StreamSource { name, mut reader } = source;
-    let trimmed = name.trim_matches('/').as_bytes().to_vec();
-    let Ok(path) = EntryPath::new(trimmed) else {
-        let what = "is not a file name: give a relative path without `.` or `..`";
-        return Ok(Err(SourceError::new(name, what)));
+    let path = match source.path() {
+        Ok(path) => path,
+        Err(problem) => return Ok(Err(problem)),
+    };
+    let name = source.name.clone();
+    let failed = |what: String| SourceError::new(name.as_bytes(), what);
+    let mut open = match source.open() {
+        Ok(open) => open,
+        Err(error) => return Ok(Err(failed(format!("cannot be started: {error}")))),
     };
     let cutter = context.cutter("dump")?;
     let keyring = context.repo.keyring();
@@ -143,37 +155,43 @@ pub(super) fn stream<'r>(
     let sent = ordered.send(message_queue);
     debug_assert!(sent.is_ok(), "the queue is new");
     drop(ordered);
-    let failed = std::sync::OnceLock::new();
+    let ended: OnceLock<std::result::Result<BTreeMap<String, String>, String>> = OnceLock::new();
+    let observer = context.observer;
     let captured = thread::scope(|scope| {
-        let (failed, cutter) = (&failed, &cutter);
+        let (ended, cutter) = (&ended, &cutter);
         scope.spawn(move || {
-            let mut read = |buffer: &mut [u8]| reader.read(buffer);
-            let last = match read::stream(keyring, |_| cutter, &mut read, &messages) {
-                Err(error) => Some(Message::Failed(error)),
-                Ok(Err(error)) => {
-                    let _ = failed.set(format!("cannot be read: {error}"));
-                    None
-                }
-                Ok(Ok(read)) if read.stored == 0 => {
-                    let _ = failed.set("is empty: did the command before it fail?".to_owned());
-                    None
-                }
-                Ok(Ok(read)) => Some(Message::Entries {
-                    piece: Piece::default(),
-                    outputs: vec![stream_output(path, read.stored, now_ns)],
-                }),
-            };
+            let is_stopped = || observer.is_interrupted();
+            let mut read = |buffer: &mut [u8]| open.read(buffer, &is_stopped);
+            let last =
+                match read::stream((keyring, Class::Ordinary), |_| cutter, &mut read, &messages) {
+                    Err(error) => Some(Message::Failed(error)),
+                    Ok(read) => {
+                        let size = read.as_ref().map_or(0, |read| read.stored);
+                        let end = read.map_err(|error| format!("cannot be read: {error}"));
+                        let end = end.and_then(|_| open.finish(&is_stopped)).and_then(|facts| {
+                            if size == 0 { Err(EMPTY.to_owned()) } else { Ok(facts) }
+                        });
+                        let entry = end.is_ok().then(|| Message::Entries {
+                            piece: Piece::default(),
+                            outputs: vec![stream_output(path, size, now_ns)],
+                        });
+                        let _ = ended.set(end);
+                        entry
+                    }
+                };
             // A closed queue means that the run has ended already.
             let _ = last.into_iter().chain([Message::End]).try_for_each(|it| messages.send(it));
         });
-        context.assembler(writer, Progress::default()).run(&ordered_queue)
+        context.assembler(writer, Class::Ordinary, Progress::default()).run(&ordered_queue)
     });
     // The repository's error, or a wish to stop, comes before what became of the stream.
-    let captured = captured?;
-    match failed.into_inner() {
-        Some(what) => Ok(Err(SourceError::new(name, what))),
-        None => Ok(Ok(captured)),
+    let mut captured = captured?;
+    match ended.into_inner() {
+        Some(Err(what)) => return Ok(Err(failed(what))),
+        Some(Ok(facts)) => captured.facts = facts,
+        None => {}
     }
+    Ok(Ok(captured))
 }
 
 fn stream_output(path: EntryPath, size: u64, now_ns: i64) -> Output {

@@ -1,6 +1,6 @@
 //! Names for runs of the same sources.
 
-use super::BackupOptions;
+use super::{BackupOptions, SourceOptions};
 use crate::source::tree::TreeOptions;
 
 /// Digits of a derived job name: enough that two jobs of one host never meet.
@@ -12,13 +12,15 @@ pub(super) fn name(options: &BackupOptions) -> String {
         return job.clone();
     }
     let mut hasher = blake3::Hasher::new();
-    if let Some(tree) = &options.tree {
-        for root in roots(tree) {
-            hasher.update(b"tree\0").update(&root).update(b"\0");
+    for source in &options.sources {
+        let kind = source.kind().as_bytes();
+        let mut add = |name: &[u8]| {
+            hasher.update(kind).update(b"\0").update(name).update(b"\0");
+        };
+        match source {
+            SourceOptions::Tree { options, .. } => roots(options).iter().for_each(|root| add(root)),
+            SourceOptions::Stream(stream) => add(stream.name.as_bytes()),
         }
-    }
-    if let Some(stream) = &options.stream {
-        hasher.update(b"stream\0").update(stream.name.as_bytes()).update(b"\0");
     }
     let hash = hasher.finalize().to_hex();
     hash.get(..DERIVED_DIGITS).unwrap_or_default().to_owned()

@@ -7,30 +7,53 @@ mod merge;
 mod parent;
 mod read;
 mod run;
+mod sources;
 #[cfg(test)]
 mod tests;
 
-use std::io::Read;
 use std::time::Duration;
 
 pub use run::backup;
 
 use crate::model::{SnapshotId, Totals};
+use crate::source::stream::StreamSource;
 use crate::source::tree::TreeOptions;
 
-/// One stream of bytes to back up as a single file.
-pub struct StreamSource {
-    /// The file's path within the snapshot.
-    pub name: String,
-    pub reader: Box<dyn Read + Send>,
+/// Something to back up: one source of the snapshot.
+#[derive(Debug)]
+pub enum SourceOptions {
+    /// Files and directories, under the name of the source.
+    Tree { name: String, options: TreeOptions },
+    /// Standard input or the output of a command, as one file.
+    Stream(StreamSource),
+}
+
+impl SourceOptions {
+    /// Files and directories under their usual name.
+    #[must_use]
+    pub fn tree(options: TreeOptions) -> Self {
+        Self::Tree { name: "files".to_owned(), options }
+    }
+
+    fn kind(&self) -> &'static str {
+        match self {
+            Self::Tree { .. } => "tree",
+            Self::Stream(stream) => stream.kind(),
+        }
+    }
+
+    fn name(&self) -> &str {
+        match self {
+            Self::Tree { name, .. } => name,
+            Self::Stream(stream) => &stream.name,
+        }
+    }
 }
 
 /// What to back up, and how.
 pub struct BackupOptions {
-    /// Files and directories.
-    pub tree: Option<TreeOptions>,
-    /// A stream, for example standard input.
-    pub stream: Option<StreamSource>,
+    /// Captured in this order; databases best come before the files they name.
+    pub sources: Vec<SourceOptions>,
     pub host: String,
     /// Groups runs of the same sources; derived from them when absent.
     pub job: Option<String>,

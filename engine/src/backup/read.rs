@@ -76,6 +76,8 @@ pub(super) struct Extra {
 /// What all readers share.
 pub(super) struct Reading<'r> {
     pub keyring: &'r Keyring,
+    /// The class whose keys name the chunks.
+    pub class: Class,
     pub tree: Cutter,
     pub media: Cutter,
     pub clock: Clock,
@@ -232,7 +234,7 @@ impl Reading<'_> {
         let holes = reader.passed().to_vec();
         let bytes = &piece.bytes[start..];
         let cutter = self.cutter(bytes, bytes.len() as u64);
-        cut(self.keyring, cutter, bytes, true, &mut piece.chunks)?;
+        cut((self.keyring, self.class), cutter, bytes, true, &mut piece.chunks)?;
         Ok(Ok(Read { stored: bytes.len() as u64, holes }))
     }
 
@@ -251,7 +253,7 @@ impl Reading<'_> {
         let mut reader = DataReader::new(file, &holes);
         let mut read = |buffer: &mut [u8]| reader.read(buffer);
         let choose = |first: &[u8]| self.cutter(first, len);
-        let read = stream(self.keyring, choose, &mut read, messages)?;
+        let read = stream((self.keyring, self.class), choose, &mut read, messages)?;
         Ok(read.map(|read| Read { holes: reader.passed().to_vec(), ..read }))
     }
 
@@ -292,7 +294,7 @@ pub(super) struct Read {
 ///
 /// The outer error is the repository's, the inner one the source's.
 pub(super) fn stream<'c>(
-    keyring: &Keyring,
+    names: (&Keyring, Class),
     choose: impl FnOnce(&[u8]) -> &'c Cutter,
     read: &mut dyn FnMut(&mut [u8]) -> io::Result<usize>,
     messages: &Sender<Message>,
@@ -315,7 +317,7 @@ pub(super) fn stream<'c>(
             (None, None) => unreachable!("chosen in the first round"),
         };
         let mut chunks = Vec::new();
-        let used = cut(keyring, cutter, &bytes, end, &mut chunks)?;
+        let used = cut(names, cutter, &bytes, end, &mut chunks)?;
         carried.extend_from_slice(&bytes[used..]);
         bytes.truncate(used);
         stored += used as u64;
@@ -351,7 +353,7 @@ fn fill(
 
 /// Cuts and names as many chunks as `bytes` give; returns the bytes used.
 fn cut(
-    keyring: &Keyring,
+    (keyring, class): (&Keyring, Class),
     cutter: &Cutter,
     bytes: &[u8],
     end: bool,
@@ -361,7 +363,7 @@ fn cut(
     while used < bytes.len() {
         let Some(len) = cutter.cut(&bytes[used..], end) else { break };
         let chunk = &bytes[used..used + len];
-        chunks.push((keyring.data_id(Class::Ordinary, chunk)?, len as u32));
+        chunks.push((keyring.data_id(class, chunk)?, len as u32));
         used += len;
     }
     Ok(used)

@@ -1,19 +1,14 @@
 //! One run: view, parents, capture, snapshot, last look.
 
-use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
-use super::assemble::Captured;
 use super::capture::{self, Context};
-use super::{BackupOptions, BackupSummary, job, parent};
-use crate::error::{Error, Kind, Result, SourceError};
+use super::sources::{Sources, blank, check_names, closure_is_stored, is_taken};
+use super::{BackupOptions, BackupSummary, SourceOptions, job, parent};
+use crate::error::{Error, Kind, Result};
 use crate::fence::{Look, View};
-use crate::manifest::{self, Names, Start};
-use crate::model::{
-    ChunkId, NodeRef, Snapshot, SnapshotId, SnapshotRef, SnapshotState, Source, SourceStatus,
-    Totals,
-};
+use crate::model::{Class, Snapshot, SnapshotId, SnapshotRef, SnapshotState, SourceStatus};
 use crate::observe::{Event, Observer};
 use crate::repo::{ChunkReader, ChunkWriter, Damage, Known, Relied, Repository, Usable, write};
 
@@ -30,9 +25,7 @@ pub fn backup(
     mut options: BackupOptions,
     observer: &dyn Observer,
 ) -> Result<BackupSummary> {
-    if options.tree.is_none() && options.stream.is_none() {
-        return Err(Error::new(Kind::Input, "nothing to back up: give a path or a stream"));
-    }
+    check_names(&options.sources)?;
     if !options.dry_run {
         repo.begin_writing()?;
     }
@@ -64,15 +57,6 @@ struct Run<'r> {
     captured: Option<Sources>,
 }
 
-/// What the sources gave, ready for a snapshot.
-#[derive(Clone, Default)]
-struct Sources {
-    list: Vec<Source>,
-    totals: Totals,
-    directories: u64,
-    errors: u64,
-}
-
 impl Run<'_> {
     /// One try; none when packs it relied on are gone.
     fn attempt(&mut self, seq: u64, options: &mut BackupOptions) -> Result<Option<BackupSummary>> {
@@ -89,7 +73,7 @@ impl Run<'_> {
         let context = Context::new(repo, known, &reader, options, self.observer);
         let sources = match self.captured.take() {
             Some(sources) if closure_is_stored(context, &sources)? => sources,
-            Some(sources) if options.stream.is_none() && has_stream(&sources) => {
+            Some(_) if options.sources.iter().any(is_taken) => {
                 let what = "a prune took packs away while a stream was stored; run it again";
                 return Err(Error::new(Kind::Unavailable, what));
             }
@@ -155,19 +139,17 @@ impl Run<'_> {
             parent::find(&snapshots, (&options.host, &self.job), (kind, name))
         };
         let mut sources = Sources::default();
-        let tree = options.tree.as_ref().map(|tree| (tree, find("tree", "files")));
-        let stream = options.stream.take();
         let work = |writer: &mut ChunkWriter<'c>| -> Result<()> {
-            if let Some((tree, parent)) = &tree {
-                let outcome = capture::tree(context, writer, tree, parent.as_ref())?;
-                let mut source = blank("tree", "files");
-                source.roots = job::roots(tree);
-                source.parent = parent.as_ref().map(|parent| parent.reference);
-                sources.add(source, outcome, self.observer);
-            }
-            if let Some(stream) = stream {
-                let source = blank("stream", &stream.name);
-                let outcome = capture::stream(context, writer, stream)?;
+            for asked in &mut options.sources {
+                let parent = find(asked.kind(), asked.name());
+                let mut source = blank(asked);
+                let outcome = match asked {
+                    SourceOptions::Tree { options, .. } => {
+                        source.parent = parent.as_ref().map(|parent| parent.reference);
+                        capture::tree(context, writer, options, Class::Ordinary, parent.as_ref())?
+                    }
+                    SourceOptions::Stream(stream) => capture::stream(context, writer, stream)?,
+                };
                 sources.add(source, outcome, self.observer);
             }
             if sources.list.iter().all(|source| source.status == SourceStatus::Failed) {
@@ -226,97 +208,4 @@ impl Run<'_> {
             finished_ns: self.repo.clock().now_ns(),
         }
     }
-}
-
-impl Sources {
-    fn is_partial(&self) -> bool {
-        self.errors > 0 || self.list.iter().any(|source| source.status == SourceStatus::Failed)
-    }
-
-    fn add(
-        &mut self,
-        mut source: Source,
-        outcome: std::result::Result<Captured, SourceError>,
-        observer: &dyn Observer,
-    ) {
-        match outcome {
-            Err(problem) => {
-                observer.event(Event::SourceProblem(&problem));
-                self.errors += 1;
-                source.status = SourceStatus::Failed;
-                source.message = Some(problem.to_string());
-            }
-            // All roots unreadable: there is no recovery point in an empty manifest.
-            Ok(captured) if captured.entries == 0 && captured.errors > 0 => {
-                self.errors += captured.errors;
-                source.status = SourceStatus::Failed;
-                source.message = Some("nothing could be read".to_owned());
-            }
-            Ok(captured) => {
-                self.errors += captured.errors;
-                self.directories += captured.directories;
-                let totals = &mut self.totals;
-                totals.entries += captured.entries;
-                totals.bytes += captured.bytes;
-                totals.files_new += captured.totals.files_new;
-                totals.files_changed += captured.totals.files_changed;
-                totals.files_unmodified += captured.totals.files_unmodified;
-                source.root = captured.root.map(|root| root.node);
-                source.entries = captured.entries;
-                source.bytes = captured.bytes;
-                source.errors = captured.errors;
-                if captured.changed > 0 {
-                    let changed = captured.changed.to_string();
-                    source.facts.insert("changed_while_read".to_owned(), changed);
-                }
-            }
-        }
-        self.list.push(source);
-    }
-}
-
-fn blank(kind: &str, name: &str) -> Source {
-    Source {
-        kind: kind.to_owned(),
-        name: name.to_owned(),
-        roots: Vec::new(),
-        status: SourceStatus::Complete,
-        message: None,
-        errors: 0,
-        root: None,
-        entries: 0,
-        bytes: 0,
-        profile: if kind == "tree" { "tree" } else { "dump" }.to_owned(),
-        parent: None,
-        facts: BTreeMap::new(),
-        s_data_ids: None,
-        s_node_ids: None,
-    }
-}
-
-fn has_stream(sources: &Sources) -> bool {
-    sources.list.iter().any(|source| source.kind == "stream")
-}
-
-/// True if everything the sources need resolves in packs that may be relied on.
-fn closure_is_stored(context: Context<'_>, sources: &Sources) -> Result<bool> {
-    let get = |node: &NodeRef| context.reader.node(node);
-    for root in sources.list.iter().filter_map(|source| source.root) {
-        let mut whole = context.known.contains(&root.id);
-        if !whole {
-            return Ok(false);
-        }
-        let mut seen: HashSet<ChunkId> = HashSet::new();
-        let walked = manifest::walk_references(Start::Manifest(root), &get, &mut |node, names| {
-            whole = whole && context.known.contains(&node.id);
-            Ok(whole && names != Names::Data && seen.insert(node.id))
-        });
-        match walked {
-            Ok(()) if whole => {}
-            Ok(()) => return Ok(false),
-            Err(error) if error.kind().is_damage() => return Ok(false),
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(true)
 }

@@ -5,7 +5,7 @@ use std::path::Path as FilePath;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::{InitOptions, OpenOptions, Repository};
-use crate::backup::{BackupOptions, BackupSummary, RACY_WINDOW_NS, backup};
+use crate::backup::{BackupOptions, BackupSummary, RACY_WINDOW_NS, SourceOptions, backup};
 use crate::crypto::{Credential, KdfStrength, Place, Secret32, object_hash};
 use crate::error::Result;
 use crate::format;
@@ -132,8 +132,10 @@ impl Fixture {
 
 pub(crate) fn tree_options(root: &FilePath) -> BackupOptions {
     BackupOptions {
-        tree: Some(TreeOptions { roots: vec![root.to_owned()], ..TreeOptions::default() }),
-        stream: None,
+        sources: vec![SourceOptions::tree(TreeOptions {
+            roots: vec![root.to_owned()],
+            ..TreeOptions::default()
+        })],
         host: "host".to_owned(),
         job: Some("job".to_owned()),
         tags: Vec::new(),

@@ -1,4 +1,5 @@
 //! The live side, read: one module per kind of source.
 
+mod command;
 pub mod stream;
 pub mod tree;

@@ -1,86 +1,103 @@
-//! A stream of bytes from elsewhere: standard input, or the output of a command.
+//! A stream of bytes from elsewhere that becomes one file: standard input, or the output of a command.
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io::{self, Read};
-use std::sync::Arc;
 
+use super::command::Running;
 use crate::error::SourceError;
-use crate::model::{Content, Entry, EntryKind, EntryPath, Owner, Time, Xattrs};
+use crate::model::EntryPath;
 
-/// A stream that becomes one file of a snapshot.
-pub struct Stream {
-    path: EntryPath,
-    reader: Box<dyn Read + Send>,
-    read_bytes: u64,
+/// One stream of bytes to back up as a single file.
+pub struct StreamSource {
+    /// The file's path within the snapshot; slashes in front are left out.
+    pub name: String,
+    pub input: Input,
 }
 
-impl fmt::Debug for Stream {
+/// Where the bytes come from.
+pub enum Input {
+    /// Something that can be read once; it must end by itself when the user asks to stop.
+    Reader(Box<dyn Read + Send>),
+    /// A reader whose bytes were taken.
+    Taken,
+    /// The standard output of a shell command, which must succeed. It can be run again.
+    Command(String),
+}
+
+impl fmt::Debug for StreamSource {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "Stream({:?}, {} bytes read)", self.path, self.read_bytes)
+        // A command line may hold a password.
+        write!(out, "StreamSource({:?})", self.name)
     }
 }
 
-impl Stream {
-    /// A stream that is stored under `name`: a path, slashes in front are left out.
+impl StreamSource {
+    /// The kind of the source, as a snapshot tells it.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self.input {
+            Input::Command(_) => "command",
+            Input::Reader(_) | Input::Taken => "stream",
+        }
+    }
+
+    /// The path of its entry.
     ///
     /// # Errors
-    /// If the name cannot be a path of an entry.
-    pub fn new(name: &[u8], reader: Box<dyn Read + Send>) -> Result<Self, SourceError> {
-        let slash_count = name.iter().take_while(|byte| **byte == b'/').count();
-        let path = EntryPath::new(&name[slash_count..])
-            .map_err(|_| SourceError::new(name, "cannot be the name of a stream"))?;
-        Ok(Self { path, reader, read_bytes: 0 })
+    /// If the name is not a relative path without `.` or `..`.
+    pub fn path(&self) -> Result<EntryPath, SourceError> {
+        EntryPath::new(self.name.trim_matches('/').as_bytes()).map_err(|_| {
+            let what = "is not a file name: give a relative path without `.` or `..`";
+            SourceError::new(self.name.as_bytes(), what)
+        })
     }
 
-    /// Where its bytes are stored.
-    #[must_use]
-    pub fn path(&self) -> &EntryPath {
-        &self.path
-    }
-
-    /// Bytes read so far.
-    #[must_use]
-    pub fn read_bytes(&self) -> u64 {
-        self.read_bytes
-    }
-
-    /// What was measured: the length in bytes.
-    #[must_use]
-    pub fn facts(&self) -> BTreeMap<String, String> {
-        BTreeMap::from([("bytes".to_owned(), self.read_bytes.to_string())])
-    }
-
-    /// The entry of the bytes read so far, with `content`; readable by `owner` only.
-    #[must_use]
-    pub fn entry(&self, content: Content, owner: Arc<Owner>, now: Time) -> Entry {
-        let (size, holes) = (self.read_bytes, Vec::new());
-        Entry {
-            path: self.path.clone(),
-            kind: EntryKind::File { size, content, holes },
-            mode: 0o600,
-            owner,
-            mtime: now,
-            ctime: now,
-            inode: 0,
-            racy: false,
-            link_group: 0,
-            xattrs: Xattrs::default(),
+    /// Begins to read; a reader is taken.
+    ///
+    /// # Errors
+    /// If the command cannot be started, or the reader was taken before.
+    pub fn open(&mut self) -> io::Result<OpenStream> {
+        match std::mem::replace(&mut self.input, Input::Taken) {
+            Input::Reader(reader) => Ok(OpenStream::Reader(reader)),
+            Input::Taken => Err(io::Error::other("was read before")),
+            Input::Command(line) => {
+                let running = Running::start(&line);
+                self.input = Input::Command(line);
+                Ok(OpenStream::Command(running?))
+            }
         }
     }
 }
 
-impl Read for Stream {
-    /// Reads on; an interrupted call is made again.
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        loop {
-            match self.reader.read(buffer) {
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Ok(len) => {
-                    self.read_bytes += len as u64;
-                    return Ok(len);
-                }
-                Err(error) => return Err(error),
+/// A stream that is being read.
+pub enum OpenStream {
+    Reader(Box<dyn Read + Send>),
+    Command(Running),
+}
+
+impl OpenStream {
+    /// Reads on; `is_stopped` is asked whenever a command keeps us waiting.
+    ///
+    /// # Errors
+    /// As the operating system gives them; `Other` once `is_stopped` says so.
+    pub fn read(&mut self, buffer: &mut [u8], is_stopped: &dyn Fn() -> bool) -> io::Result<usize> {
+        match self {
+            Self::Reader(reader) => reader.read(buffer),
+            Self::Command(running) => running.read(buffer, is_stopped),
+        }
+    }
+
+    /// Looks at how it ended, after its last byte; the facts to record.
+    ///
+    /// # Errors
+    /// What is wrong, if the bytes are not what was wanted: a command that failed.
+    pub fn finish(self, is_stopped: &dyn Fn() -> bool) -> Result<BTreeMap<String, String>, String> {
+        match self {
+            Self::Reader(_) => Ok(BTreeMap::new()),
+            Self::Command(running) => {
+                running.finish(is_stopped)?;
+                Ok(BTreeMap::from([("exit_status".to_owned(), "0".to_owned())]))
             }
         }
     }
@@ -90,22 +107,68 @@ impl Read for Stream {
 mod tests {
     use super::*;
 
+    fn command(line: &str) -> StreamSource {
+        StreamSource { name: "out".to_owned(), input: Input::Command(line.to_owned()) }
+    }
+
+    /// All bytes and how it ended.
+    fn run(source: &mut StreamSource) -> (Vec<u8>, Result<BTreeMap<String, String>, String>) {
+        let mut open = source.open().unwrap();
+        let (mut bytes, mut buffer) = (Vec::new(), [0; 7]);
+        loop {
+            match open.read(&mut buffer, &|| false).unwrap() {
+                0 => break,
+                len => bytes.extend_from_slice(&buffer[..len]),
+            }
+        }
+        (bytes, open.finish(&|| false))
+    }
+
     #[test]
-    fn a_stream_counts_its_bytes_and_becomes_an_entry() {
-        let mut stream = Stream::new(b"//dumps/app.sql", Box::new(&b"select 1;"[..])).unwrap();
-        let mut text = String::new();
-        stream.read_to_string(&mut text).unwrap();
-        assert_eq!((text.as_str(), stream.read_bytes()), ("select 1;", 9));
-        assert_eq!(stream.facts()["bytes"], "9");
-        let content = Content::Chunks(Vec::new());
-        let entry = stream.entry(content, Arc::default(), Time { secs: 5, nanos: 6 });
-        assert_eq!((entry.path.as_bytes(), entry.file_size()), (&b"dumps/app.sql"[..], 9));
+    fn a_command_gives_its_output_and_can_run_again() {
+        let mut source = command("printf 'select 1;'; echo told >&2");
+        for _ in 0..2 {
+            let (bytes, end) = run(&mut source);
+            assert_eq!(
+                (bytes.as_slice(), end.unwrap()["exit_status"].as_str()),
+                (&b"select 1;"[..], "0")
+            );
+        }
+    }
+
+    #[test]
+    fn a_command_that_fails_or_is_killed_says_so() {
+        let failed = |line: &str| run(&mut command(line)).1.unwrap_err();
+        assert!(failed("echo half; exit 3").contains("exit status 3"));
+        assert!(failed("kill -9 $$").contains("signal 9"));
+        assert!(failed("/no/such/program").contains("exit status 127"));
+    }
+
+    #[test]
+    fn a_silent_command_is_stopped_with_all_it_started() {
+        let mut open = command("sleep 1000 & echo $!; wait").open().unwrap();
+        let mut buffer = [0; 20];
+        let len = open.read(&mut buffer, &|| false).unwrap();
+        let pid: i32 = String::from_utf8_lossy(&buffer[..len]).trim().parse().unwrap();
+        assert!(open.read(&mut buffer, &|| true).is_err());
+        drop(open);
+        let gone = || {
+            let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"));
+            stat.map_or(true, |stat| stat.contains(") Z "))
+        };
+        let mut tries = 0;
+        while !gone() && tries < 500 {
+            std::thread::sleep(std::time::Duration::from_millis(10));
+            tries += 1;
+        }
+        assert!(gone());
     }
 
     #[test]
     fn unsound_names_are_refused() {
-        for name in [&b""[..], b"/", b"a/../b", b"a//b", b"a\0"] {
-            assert!(Stream::new(name, Box::new(io::empty())).is_err(), "{name:?}");
+        for name in ["", "/", "a/../b", "a//b", "a\0"] {
+            let source = StreamSource { name: name.to_owned(), input: Input::Taken };
+            assert!(source.path().is_err(), "{name:?}");
         }
     }
 }

@@ -4,6 +4,7 @@ mod changing;
 mod kinds;
 mod metadata;
 mod names;
+mod outputs;
 mod restores;
 mod roots;
 mod selection;

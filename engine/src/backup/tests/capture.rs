@@ -7,13 +7,14 @@ use crossbeam_channel::bounded;
 
 use crate::backup::assemble::{Assembler, stream_kind};
 use crate::backup::read::{Extra, Message, Output, Piece};
-use crate::backup::{StreamSource, backup};
+use crate::backup::{SourceOptions, backup};
 use crate::error::{Kind, SourceError};
 use crate::manifest::{Entries, chunks_of};
 use crate::model::*;
 use crate::observe::{Action, Progress, Silent};
 use crate::repo::testing::*;
 use crate::repo::{Known, Relied, Repository, Usable, write};
+use crate::source::stream::{Input, StreamSource};
 
 /// Fails the test instead of hanging.
 fn in_time<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
@@ -36,8 +37,9 @@ impl Read for Broken {
     }
 }
 
-fn stream(reader: impl Read + Send + 'static) -> Option<StreamSource> {
-    Some(StreamSource { name: "dump".to_owned(), reader: Box::new(reader) })
+fn stream(reader: impl Read + Send + 'static) -> SourceOptions {
+    let input = Input::Reader(Box::new(reader));
+    SourceOptions::Stream(StreamSource { name: "dump".to_owned(), input })
 }
 
 #[test]
@@ -48,7 +50,7 @@ fn a_backup_comes_back_byte_for_byte() {
     fixture.file("large", &noise(1, 9 << 20));
     fixture.file("zeros", &vec![0; 5 << 20]);
     let mut options = fixture.tree();
-    options.stream = stream(io::Cursor::new(noise(2, 5 << 20)));
+    options.sources.push(stream(io::Cursor::new(noise(2, 5 << 20))));
     let summary = backup(&fixture.open("first"), options, &Silent).unwrap();
     assert!(!summary.partial && summary.errors == 0);
     let mut wanted = fixture.wanted();
@@ -63,7 +65,7 @@ fn one_of_two_sources_that_fails_makes_the_snapshot_partial() {
     let fixture = Fixture::new();
     fixture.file("f", b"content");
     let mut options = fixture.tree();
-    options.stream = stream(Broken(Some(noise(1, 1000))));
+    options.sources.push(stream(Broken(Some(noise(1, 1000)))));
     let summary = backup(&fixture.open("first"), options, &Silent).unwrap();
     assert!(summary.partial && summary.snapshot_id.is_some());
     assert_eq!(fixture.read_all().unwrap(), [fixture.wanted()]);
@@ -73,7 +75,7 @@ fn one_of_two_sources_that_fails_makes_the_snapshot_partial() {
 fn a_source_that_fails_alone_lists_nothing() {
     let fixture = Fixture::new();
     let mut options = fixture.tree();
-    (options.tree, options.stream) = (None, stream(Broken(None)));
+    options.sources = vec![stream(Broken(None))];
     let error = backup(&fixture.open("first"), options, &Silent).unwrap_err();
     assert_eq!(error.kind(), Kind::NotFound);
     assert!(fixture.names("snapshots/").is_empty());
@@ -92,7 +94,7 @@ fn a_wish_to_stop_is_not_a_problem_of_the_source() {
             Err(io::Error::other("interrupted"))
         }
     }
-    options.stream = stream(Stops(heard.clone()));
+    options.sources.push(stream(Stops(heard.clone())));
     let repo = fixture.open("first");
     let error = in_time(move || backup(&repo, options, heard.as_ref())).unwrap_err();
     assert_eq!(error.kind(), Kind::Interrupted);
@@ -120,7 +122,7 @@ fn assemble(
     drop(ordered);
     let captured = write(repo, known, &stored, false, |writer| {
         let key = repo.keyring().page_cut_key();
-        Assembler::new(writer, &Silent, key, Progress::default()).run(&queue)
+        Assembler::new(writer, &Silent, Class::Ordinary, key, Progress::default()).run(&queue)
     })?
     .0;
     let reader = repo.reader(&Silent)?;

@@ -1,11 +1,12 @@
 use std::sync::Arc;
 
-use crate::backup::{StreamSource, backup};
+use crate::backup::{SourceOptions, backup};
 use crate::error::Kind;
 use crate::model::Purpose;
 use crate::observe::Silent;
 use crate::repo::pack_name;
 use crate::repo::testing::*;
+use crate::source::stream::{Input, StreamSource};
 use crate::store::{FaultStore, Operation, Store, When};
 
 #[test]
@@ -17,8 +18,8 @@ fn the_same_input_and_randomness_give_the_same_objects() {
         // several frames at once, and for two packs.
         let reader = Box::new(std::io::Cursor::new(noise(1, 40 << 20)));
         let mut options = fixture.tree();
-        options.tree = None;
-        options.stream = Some(StreamSource { name: "dump".to_owned(), reader });
+        let stream = StreamSource { name: "dump".to_owned(), input: Input::Reader(reader) };
+        options.sources = vec![SourceOptions::Stream(stream)];
         backup(&fixture.open("run"), options, &Silent).unwrap();
         assert!(fixture.packs(Purpose::Data).len() >= 2);
         names.push(fixture.names(""));

@@ -1,0 +1,144 @@
+//! What the sources of a run gave.
+
+use std::collections::{BTreeMap, HashSet};
+
+use super::assemble::Captured;
+use super::capture::Context;
+use super::{SourceOptions, job};
+use crate::error::{Error, Kind, Result, SourceError};
+use crate::limits;
+use crate::manifest::{self, Names, Start};
+use crate::model::{ChunkId, NodeRef, Source, SourceStatus, Totals};
+use crate::observe::{Event, Observer};
+use crate::source::stream::{Input, StreamSource};
+
+/// What the sources gave, ready for a snapshot.
+#[derive(Clone, Default)]
+pub(super) struct Sources {
+    pub list: Vec<Source>,
+    pub totals: Totals,
+    pub directories: u64,
+    pub errors: u64,
+}
+
+impl Sources {
+    /// True if something asked for is missing.
+    pub(super) fn is_partial(&self) -> bool {
+        self.errors > 0 || self.list.iter().any(|source| source.status == SourceStatus::Failed)
+    }
+
+    /// Adds a source with what became of it.
+    pub(super) fn add(
+        &mut self,
+        mut source: Source,
+        outcome: std::result::Result<Captured, SourceError>,
+        observer: &dyn Observer,
+    ) {
+        match outcome {
+            Err(problem) => {
+                observer.event(Event::SourceProblem(&problem));
+                self.errors += 1;
+                source.status = SourceStatus::Failed;
+                source.message = Some(problem.to_string());
+            }
+            // All roots unreadable: there is no recovery point in an empty manifest.
+            Ok(captured) if captured.entries == 0 && captured.errors > 0 => {
+                self.errors += captured.errors;
+                source.status = SourceStatus::Failed;
+                source.message = Some("nothing could be read".to_owned());
+            }
+            Ok(captured) => {
+                self.errors += captured.errors;
+                self.directories += captured.directories;
+                let totals = &mut self.totals;
+                totals.entries += captured.entries;
+                totals.bytes += captured.bytes;
+                totals.files_new += captured.totals.files_new;
+                totals.files_changed += captured.totals.files_changed;
+                totals.files_unmodified += captured.totals.files_unmodified;
+                source.root = captured.root.map(|root| root.node);
+                source.entries = captured.entries;
+                source.bytes = captured.bytes;
+                source.errors = captured.errors;
+                source.facts.extend(captured.facts);
+                if captured.changed > 0 {
+                    let changed = captured.changed.to_string();
+                    source.facts.insert("changed_while_read".to_owned(), changed);
+                }
+            }
+        }
+        self.list.push(source);
+    }
+}
+
+/// A source as the snapshot tells it, before anything was read.
+pub(super) fn blank(asked: &SourceOptions) -> Source {
+    let (roots, profile) = match asked {
+        SourceOptions::Tree { options, .. } => (job::roots(options), "tree"),
+        SourceOptions::Stream(_) => (Vec::new(), "dump"),
+    };
+    Source {
+        kind: asked.kind().to_owned(),
+        name: asked.name().to_owned(),
+        roots,
+        status: SourceStatus::Complete,
+        message: None,
+        errors: 0,
+        root: None,
+        entries: 0,
+        bytes: 0,
+        profile: profile.to_owned(),
+        parent: None,
+        facts: BTreeMap::new(),
+        s_data_ids: None,
+        s_node_ids: None,
+    }
+}
+
+/// True if the source cannot be read again.
+pub(super) fn is_taken(asked: &SourceOptions) -> bool {
+    matches!(asked, SourceOptions::Stream(StreamSource { input: Input::Taken, .. }))
+}
+
+/// Refuses a run without sources, or with two of one name.
+pub(super) fn check_names(sources: &[SourceOptions]) -> Result<()> {
+    if sources.is_empty() {
+        return Err(Error::new(Kind::Input, "nothing to back up: give a path or a stream"));
+    }
+    let count_max = limits::SNAPSHOT_SOURCE_COUNT_MAX;
+    if sources.len() > count_max {
+        let what = format!("{} sources; a snapshot holds at most {count_max}", sources.len());
+        return Err(Error::new(Kind::Input, what));
+    }
+    let mut names = HashSet::new();
+    match sources.iter().find(|source| !names.insert(source.name())) {
+        None => Ok(()),
+        Some(twice) => {
+            let what = format!("two sources are named `{}`: give them other names", twice.name());
+            Err(Error::new(Kind::Input, what))
+        }
+    }
+}
+
+/// True if everything the sources need resolves in packs that may be relied on.
+pub(super) fn closure_is_stored(context: Context<'_>, sources: &Sources) -> Result<bool> {
+    let get = |node: &NodeRef| context.reader.node(node);
+    for root in sources.list.iter().filter_map(|source| source.root) {
+        let mut whole = context.known.contains(&root.id);
+        if !whole {
+            return Ok(false);
+        }
+        let mut seen: HashSet<ChunkId> = HashSet::new();
+        let walked = manifest::walk_references(Start::Manifest(root), &get, &mut |node, names| {
+            whole = whole && context.known.contains(&node.id);
+            Ok(whole && names != Names::Data && seen.insert(node.id))
+        });
+        match walked {
+            Ok(()) if whole => {}
+            Ok(()) => return Ok(false),
+            Err(error) if error.kind().is_damage() => return Ok(false),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(true)
+}
