@@ -80,13 +80,9 @@ fn verify_pack(
     let read = |offset: u64, len: usize| repo.store().get_range(&name, offset, len);
     let info = match pack::read_footer(repo.keyring(), id, len, &read) {
         Ok(info) => info,
-        Err(error) if !error.kind().is_damage() => return Err(error),
         Err(error) => {
-            report.find(observer, object, format!("footer: {error}"));
-            if let Some(number) = number {
-                checked.health.set_bad_pack(number);
-            }
-            return Ok(());
+            let error = error.context("footer");
+            return bad_pack(error, &object, number, checked, report, observer);
         }
     };
     if let Some(number) = number
@@ -95,6 +91,44 @@ fn verify_pack(
         report.find(observer, object.as_str(), "its footer and its index tell differently of it");
         checked.health.set_bad_pack(number);
     }
+    let told = (object.as_str(), number);
+    match verify_bytes(repo, checked, (&info, len, told), report, observer, progress) {
+        Ok(()) => {}
+        // A disk that cannot read these bytes may still read other packs.
+        Err(error) => bad_pack(error, &object, number, checked, report, observer)?,
+    }
+    report.bytes += len;
+    Ok(())
+}
+
+/// Tells damage of a whole pack; another error is the caller's.
+fn bad_pack(
+    error: Error,
+    object: &str,
+    number: Option<PackNumber>,
+    checked: &mut Checked,
+    report: &mut Report,
+    observer: &dyn Observer,
+) -> Result<()> {
+    if !error.kind().is_damage() {
+        return Err(error);
+    }
+    report.find(observer, object, error);
+    number.into_iter().for_each(|number| checked.health.set_bad_pack(number));
+    Ok(())
+}
+
+/// Reads a pack from its first byte to its last: every frame, and the hash of all.
+fn verify_bytes(
+    repo: &Repository,
+    checked: &mut Checked,
+    (info, len, (object, number)): (&PackInfo, u64, (&str, Option<PackNumber>)),
+    report: &mut Report,
+    observer: &dyn Observer,
+    progress: &mut Progress,
+) -> Result<()> {
+    let name = pack_name(info.id);
+    let read = |offset: u64, len: usize| repo.store().get_range(&name, offset, len);
     let mut hasher = blake3::Hasher::new();
     hasher.update(&read(0, crate::crypto::HEADER_LEN)?);
     let reader = ChunkReader::new(repo, std::sync::Arc::clone(&checked.index));
@@ -108,16 +142,7 @@ fn verify_pack(
         let end = u64::from(last.place.position) + u64::from(last.place.sealed_len);
         let bytes = read(start, usize::try_from(end - start).unwrap_or(usize::MAX))?;
         hasher.update(&bytes);
-        let bad: Vec<(FramePlace, Error)> = window
-            .par_iter()
-            .filter_map(|view| {
-                let from = (u64::from(view.place.position) - start) as usize;
-                let sealed = bytes.get(from..from + view.place.sealed_len as usize);
-                let opened = open(repo, &reader, &info, view, sealed.unwrap_or_default());
-                opened.err().map(|error| (view.place, error))
-            })
-            .collect();
-        for (place, error) in bad {
+        for (place, error) in bad_frames(repo, &reader, info, window, &bytes) {
             match error.kind() {
                 // Without the keys of class S its packs are only hashed.
                 Kind::WrongKey => continue,
@@ -125,8 +150,7 @@ fn verify_pack(
                 kind if !kind.is_damage() => return Err(error),
                 _ => {}
             }
-            let at = format!("{object}, frame at byte {}", place.position);
-            report.find(observer, at, error);
+            report.find(observer, format!("{object}, frame at byte {}", place.position), error);
             if let Some(number) = number {
                 checked.health.set_bad_frame(number, place.position);
             }
@@ -138,12 +162,29 @@ fn verify_pack(
     }
     let hashed = u64::from(info.footer_sealed_len) + 8;
     hasher.update(&read(len - hashed, usize::try_from(hashed).unwrap_or(usize::MAX))?);
-    if *hasher.finalize().as_bytes() != id.0 {
+    if *hasher.finalize().as_bytes() != info.id.0 {
         report.find(observer, object, "its bytes do not hash to its name");
         number.into_iter().for_each(|number| checked.health.set_bad_pack(number));
     }
-    report.bytes += len;
     Ok(())
+}
+
+/// The frames of a window that do not open, expand, or hold the chunks they should.
+fn bad_frames(
+    repo: &Repository,
+    reader: &ChunkReader<'_>,
+    info: &PackInfo,
+    window: &[FrameView<'_>],
+    bytes: &[u8],
+) -> Vec<(FramePlace, Error)> {
+    let start = window.first().map_or(0, |view| view.place.position);
+    let check = |view: &FrameView<'_>| {
+        let from = (view.place.position - start) as usize;
+        let sealed = bytes.get(from..from + view.place.sealed_len as usize);
+        let opened = open(repo, reader, info, view, sealed.unwrap_or_default());
+        opened.err().map(|error| (view.place, error))
+    };
+    window.par_iter().filter_map(check).collect()
 }
 
 /// True if the index has the pack as its footer tells it, with every chunk at its place.
