@@ -16,6 +16,8 @@ use std::process::ExitCode;
 use clap::Parser;
 use clap::error::ErrorKind;
 
+use coffer_engine::source::sqlite::WORKER;
+
 use crate::args::Cli;
 use crate::environment::Environment;
 use crate::exit::{Code, Failure};
@@ -25,6 +27,9 @@ use crate::process::Interrupt;
 #[must_use]
 pub fn main() -> ExitCode {
     process::forbid_core_dumps();
+    if std::env::args_os().nth(1).is_some_and(|argument| argument == WORKER) {
+        return ExitCode::from(u8::from(coffer_engine::source::sqlite::serve().is_err()));
+    }
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => return not_parsed(&error),

@@ -4,7 +4,7 @@ use std::io::{self, Read};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use coffer_engine::source::pipe;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 /// Set when the user asked to stop.
@@ -53,20 +53,7 @@ impl InterruptibleStdin {
 
 impl Read for InterruptibleStdin {
     fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
-        let stdin = io::stdin();
-        let every = Timespec { tv_sec: 0, tv_nsec: 200_000_000 };
-        loop {
-            // Not `ErrorKind::Interrupted`: readers try again on that.
-            if self.0.is_set() {
-                return Err(io::Error::other("interrupted"));
-            }
-            let mut waiting = [PollFd::new(&stdin, PollFlags::IN)];
-            match poll(&mut waiting, Some(&every)) {
-                Ok(0) | Err(rustix::io::Errno::INTR) => {}
-                Ok(_) => return Ok(rustix::io::read(&stdin, bytes)?),
-                Err(error) => return Err(error.into()),
-            }
-        }
+        pipe::read(io::stdin(), bytes, &|| self.0.is_set())
     }
 }
 

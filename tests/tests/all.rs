@@ -2,8 +2,13 @@
 
 mod commands;
 mod crashes;
+mod fuzz_smoke;
 mod harm;
 mod histories;
 mod limits_of_disks;
+mod manual;
+mod shape;
+mod sqlite;
 mod support;
 mod trees;
+mod vectors;

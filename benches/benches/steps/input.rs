@@ -69,6 +69,7 @@ pub fn entries(count: usize) -> Vec<Entry> {
             ctime: Time { secs, nanos: 987_654_321 },
             inode: 1000 + number as u64,
             racy: false,
+            database: false,
             link_group: 0,
             xattrs: Xattrs::default(),
         }

@@ -14,6 +14,7 @@ Examples:
   coffer backup --tag nightly --exclude '*.tmp' --exclude-caches /home
   pg_dump app | coffer backup --stdin --stdin-filename app.sql --job app
   coffer backup /srv/app --command 'pg_dump app' --name app.sql
+  coffer backup /srv/app --sqlite '/srv/app/apps/*/app.db'
   find /srv -name '*.db' -print0 | coffer backup --files-from0 -
   coffer backup -n -v /srv";
 
@@ -22,7 +23,7 @@ Examples:
 #[command(after_help = HELP)]
 pub struct BackupArgs {
     /// Files and folders to store
-    #[arg(value_name = "PATH", required_unless_present_any = ["stdin", "command", "files_from", "files_from0"])]
+    #[arg(value_name = "PATH", required_unless_present_any = ["stdin", "command", "sqlite", "files_from", "files_from0"])]
     pub paths: Vec<PathBuf>,
     /// Store what comes on standard input
     #[arg(long)]
@@ -30,6 +31,15 @@ pub struct BackupArgs {
     /// Name of the file that standard input becomes
     #[arg(long, value_name = "NAME", default_value = "stdin", requires = "stdin")]
     pub stdin_filename: String,
+    /// Store this SQLite database, live or not, as a source of its own; may be a pattern
+    #[arg(long, value_name = "FILE|GLOB")]
+    pub sqlite: Vec<PathBuf>,
+    /// Store SQLite databases among the files as plain files, torn if they are in use
+    #[arg(long)]
+    pub no_sqlite: bool,
+    /// How long to wait for a database's lock, and to hold writers up that do not use a WAL
+    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = values::duration)]
+    pub lock_max: Duration,
     /// Store what this shell command prints; if it fails, so does this source
     #[arg(long, value_name = "COMMAND")]
     pub command: Vec<String>,

@@ -4,10 +4,11 @@ use std::path::{Path, PathBuf};
 
 use coffer_engine::backup::{BackupOptions, BackupSummary, SourceOptions, backup};
 use coffer_engine::repo::Repository;
+use coffer_engine::source::sqlite::SqliteOptions;
 use coffer_engine::source::stream::{Input, StreamSource};
 use coffer_engine::source::tree::TreeOptions;
 
-use super::{Context, existing_store, init, unusable};
+use super::{Context, databases, existing_store, init, unusable};
 use crate::args::values::{Kdf, path_list};
 use crate::args::{BackupArgs, PasswordPolicyArgs};
 use crate::exit::{Code, Failure, Result};
@@ -23,11 +24,15 @@ use crate::settings::{Settings, absolute};
 pub fn run(context: &Context, args: BackupArgs) -> Result<()> {
     let settings = context.settings()?;
     // Mistakes are told before a password is asked for and before a repository is made.
-    let mut sources = streams(context, &args)?;
-    sources.extend(tree_options(&args, &settings)?.map(SourceOptions::tree));
+    let databases = databases::find(&args.sqlite)?;
+    let tree = tree_options(&args, &settings, &databases)?.map(SourceOptions::tree);
+    let mut sources: Vec<_> = databases.into_iter().map(SourceOptions::Sqlite).collect();
+    sources.extend(streams(context, &args)?);
+    sources.extend(tree);
+    let sqlite = databases::options(&args);
     let repository = open_or_init(context, &settings, &args)?;
     let dry_run = args.dry_run;
-    let options = options(args, sources);
+    let options = options(args, sources, sqlite);
     let reporter = context.reporter(Task::Backup, dry_run);
     let result = backup(&repository, options, &reporter);
     reporter.clear();
@@ -79,7 +84,11 @@ fn stream(option: &str, name: &str, input: Input) -> Result<SourceOptions> {
 }
 
 /// What to read of the file system; none if only a stream is stored.
-fn tree_options(args: &BackupArgs, settings: &Settings) -> Result<Option<TreeOptions>> {
+fn tree_options(
+    args: &BackupArgs,
+    settings: &Settings,
+    databases: &[PathBuf],
+) -> Result<Option<TreeOptions>> {
     let mut roots: Vec<PathBuf> = Vec::new();
     for path in &args.paths {
         roots.push(absolute(path)?);
@@ -96,11 +105,13 @@ fn tree_options(args: &BackupArgs, settings: &Settings) -> Result<Option<TreeOpt
             roots.push(absolute(Path::new(&path))?);
         }
     }
-    if roots.is_empty() && !args.stdin && args.command.is_empty() {
+    let others = args.stdin || !args.command.is_empty() || !databases.is_empty();
+    if roots.is_empty() && !others {
         return Err(Failure::usage("the lists of paths are empty: there is nothing to store"));
     }
     let mut skip = vec![settings.repository.clone(), settings.state_dir.clone()];
     skip.extend(settings.cache_dir.clone());
+    skip.extend(databases.iter().flat_map(|path| databases::files_of(path)));
     let options = TreeOptions {
         roots,
         excludes: args.exclude.clone(),
@@ -125,9 +136,14 @@ fn read_list(file: &Path) -> std::io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-fn options(args: BackupArgs, sources: Vec<SourceOptions>) -> BackupOptions {
+fn options(
+    args: BackupArgs,
+    sources: Vec<SourceOptions>,
+    sqlite: Option<SqliteOptions>,
+) -> BackupOptions {
     BackupOptions {
         sources,
+        sqlite,
         host: args.host.unwrap_or_else(process::host_name),
         job: args.job,
         tags: args.tag.into_iter().filter(|tag| !tag.is_empty()).collect(),

@@ -3,6 +3,7 @@
 mod backup;
 mod cat;
 mod completions;
+mod databases;
 mod init;
 mod key;
 mod ls;

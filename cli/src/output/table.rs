@@ -152,6 +152,7 @@ mod tests {
             ctime: Default::default(),
             inode: 1,
             racy: false,
+            database: false,
             link_group: 0,
             xattrs: Default::default(),
         }

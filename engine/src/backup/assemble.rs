@@ -41,6 +41,7 @@ pub(super) struct Assembler<'a, 'r> {
 struct LinkedFile {
     kind: EntryKind,
     racy: bool,
+    database: bool,
 }
 
 impl<'a, 'r> Assembler<'a, 'r> {
@@ -158,6 +159,7 @@ impl<'a, 'r> Assembler<'a, 'r> {
                 };
                 entry.kind = known.kind.clone();
                 entry.racy |= known.racy;
+                entry.database = known.database;
                 self.push(*entry, action, extra)
             }
         }
@@ -260,7 +262,8 @@ impl<'a, 'r> Assembler<'a, 'r> {
 
     fn remember_link(&mut self, entry: &Entry) {
         if entry.link_group != 0 {
-            let linked = LinkedFile { kind: entry.kind.clone(), racy: entry.racy };
+            let linked =
+                LinkedFile { kind: entry.kind.clone(), racy: entry.racy, database: entry.database };
             self.links.insert(entry.link_group, linked);
         }
     }

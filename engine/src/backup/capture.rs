@@ -1,14 +1,17 @@
 //! Captures one source: starts its threads and assembles what they hand over.
 
 use std::collections::BTreeMap;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::thread;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 
-use super::BackupOptions;
+use super::RACY_WINDOW_NS;
 use super::assemble::{Assembler, Captured, stream_kind};
+use super::database::Databases;
 use super::merge::{self, Batch, Outlet, ParentEntries};
 use super::parent::Parent;
 use super::read::{self, Extra, Message, Output, Piece, Reading};
@@ -18,6 +21,7 @@ use crate::manifest::Entries;
 use crate::model::{Class, Entry, EntryPath, NodeRef, Owner, Time, Xattrs};
 use crate::observe::{Action, Observer, Progress};
 use crate::repo::{ChunkReader, ChunkWriter, Known, Repository};
+use crate::source::sqlite::SqliteOptions;
 use crate::source::stream::StreamSource;
 use crate::source::tree::{TreeOptions, Walk};
 
@@ -34,6 +38,7 @@ pub(super) struct Context<'r> {
     pub reader: &'r ChunkReader<'r>,
     pub observer: &'r dyn Observer,
     pub racy_window_ns: i64,
+    pub sqlite: Option<&'r SqliteOptions>,
 }
 
 impl<'r> Context<'r> {
@@ -41,10 +46,23 @@ impl<'r> Context<'r> {
         repo: &'r Repository,
         known: Known<'r>,
         reader: &'r ChunkReader<'r>,
-        options: &BackupOptions,
         observer: &'r dyn Observer,
     ) -> Self {
-        Self { repo, known, reader, observer, racy_window_ns: options.racy_window_ns }
+        Self { repo, known, reader, observer, racy_window_ns: RACY_WINDOW_NS, sqlite: None }
+    }
+
+    /// The same, with what the user chose.
+    pub(super) fn with(self, racy_window_ns: i64, sqlite: Option<&'r SqliteOptions>) -> Self {
+        Self { racy_window_ns, sqlite, ..self }
+    }
+
+    fn databases(&self, named: bool) -> Result<Option<Databases<'r>>> {
+        let asked = self.sqlite.filter(|options| named || options.recognise);
+        let Some(options) = asked else { return Ok(None) };
+        let cutter = self.cutter("sqlite")?;
+        let folder = self.repo.cache_folder();
+        let with = (self.repo.entropy(), self.observer);
+        Ok(Some(Databases::new(options, cutter, with, folder, named)))
     }
 
     fn cutter(&self, profile: &str) -> Result<Cutter> {
@@ -73,6 +91,37 @@ pub(super) fn tree<'r>(
     class: Class,
     parent: Option<&Parent>,
 ) -> Result<std::result::Result<Captured, SourceError>> {
+    files(context, writer, options, class, parent, context.databases(false)?)
+}
+
+/// Captures one database by its path, with the directories above it.
+pub(super) fn sqlite<'r>(
+    context: Context<'r>,
+    writer: &mut ChunkWriter<'r>,
+    path: &Path,
+    parent: Option<&Parent>,
+) -> Result<std::result::Result<Captured, SourceError>> {
+    let Some(databases) = context.databases(true)? else {
+        let what = "databases cannot be read in this run";
+        return Ok(Err(SourceError::new(path.as_os_str().as_bytes(), what)));
+    };
+    let options = TreeOptions { roots: vec![path.to_owned()], ..TreeOptions::default() };
+    let captured = files(context, writer, &options, Class::Ordinary, parent, Some(databases))?;
+    Ok(captured.map(|captured| match captured.totals.files_new + captured.totals.files_changed {
+        // The directories above it are no recovery point.
+        0 => Captured { entries: 0, errors: captured.errors.max(1), ..Captured::default() },
+        _ => captured,
+    }))
+}
+
+fn files<'r>(
+    context: Context<'r>,
+    writer: &mut ChunkWriter<'r>,
+    options: &TreeOptions,
+    class: Class,
+    parent: Option<&Parent>,
+    databases: Option<Databases<'r>>,
+) -> Result<std::result::Result<Captured, SourceError>> {
     let mut options = options.clone();
     options.skip.extend(context.repo.own_folders().iter().cloned());
     let walk = match Walk::start(&options) {
@@ -82,6 +131,7 @@ pub(super) fn tree<'r>(
     let reading = Reading {
         keyring: context.repo.keyring(),
         class,
+        databases: databases.as_ref(),
         tree: context.cutter("tree")?,
         media: context.cutter("media")?,
         clock: context.repo.clock(),
@@ -113,8 +163,13 @@ pub(super) fn tree<'r>(
         // receivers, until its sender is gone too.
         stopped.store(true, Ordering::Relaxed);
         ordered_queue.into_iter().for_each(drop);
-        outcome.map(Ok)
+        outcome.map(|captured| Ok(with_facts(captured, databases.as_ref())))
     })
+}
+
+fn with_facts(mut captured: Captured, databases: Option<&Databases<'_>>) -> Captured {
+    captured.facts.extend(databases.map(Databases::facts).unwrap_or_default());
+    captured
 }
 
 fn open_parent<'p>(
@@ -208,6 +263,7 @@ fn stream_output(path: EntryPath, size: u64, now_ns: i64) -> Output {
         ctime: now,
         inode: 0,
         racy: false,
+        database: false,
         link_group: 0,
         xattrs: Xattrs::default(),
     };

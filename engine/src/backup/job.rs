@@ -1,5 +1,7 @@
 //! Names for runs of the same sources.
 
+use std::os::unix::ffi::OsStrExt;
+
 use super::{BackupOptions, SourceOptions};
 use crate::source::tree::TreeOptions;
 
@@ -19,6 +21,7 @@ pub(super) fn name(options: &BackupOptions) -> String {
         };
         match source {
             SourceOptions::Tree { options, .. } => roots(options).iter().for_each(|root| add(root)),
+            SourceOptions::Sqlite(path) => add(path.as_os_str().as_bytes()),
             SourceOptions::Stream(stream) => add(stream.name.as_bytes()),
         }
     }

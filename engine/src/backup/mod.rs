@@ -2,20 +2,25 @@
 
 mod assemble;
 mod capture;
+mod database;
 mod job;
 mod merge;
 mod parent;
 mod read;
 mod run;
 mod sources;
+mod spool;
 #[cfg(test)]
 mod tests;
 
+use std::borrow::Cow;
+use std::path::PathBuf;
 use std::time::Duration;
 
 pub use run::backup;
 
 use crate::model::{SnapshotId, Totals};
+use crate::source::sqlite::SqliteOptions;
 use crate::source::stream::StreamSource;
 use crate::source::tree::TreeOptions;
 
@@ -24,6 +29,8 @@ use crate::source::tree::TreeOptions;
 pub enum SourceOptions {
     /// Files and directories, under the name of the source.
     Tree { name: String, options: TreeOptions },
+    /// One database, by the path of its file: it must be one that SQLite reads.
+    Sqlite(PathBuf),
     /// Standard input or the output of a command, as one file.
     Stream(StreamSource),
 }
@@ -38,14 +45,16 @@ impl SourceOptions {
     fn kind(&self) -> &'static str {
         match self {
             Self::Tree { .. } => "tree",
+            Self::Sqlite(_) => "sqlite",
             Self::Stream(stream) => stream.kind(),
         }
     }
 
-    fn name(&self) -> &str {
+    fn name(&self) -> Cow<'_, str> {
         match self {
-            Self::Tree { name, .. } => name,
-            Self::Stream(stream) => &stream.name,
+            Self::Tree { name, .. } => name.into(),
+            Self::Sqlite(path) => path.to_string_lossy(),
+            Self::Stream(stream) => stream.name.as_str().into(),
         }
     }
 }
@@ -54,6 +63,9 @@ impl SourceOptions {
 pub struct BackupOptions {
     /// Captured in this order; databases best come before the files they name.
     pub sources: Vec<SourceOptions>,
+    /// How databases are read. Without it those of a tree are stored as plain files, and a source
+    /// that is a database fails.
+    pub sqlite: Option<SqliteOptions>,
     pub host: String,
     /// Groups runs of the same sources; derived from them when absent.
     pub job: Option<String>,

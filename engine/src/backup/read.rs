@@ -4,6 +4,7 @@ use std::io::{self, Read as _};
 
 use crossbeam_channel::{Receiver, Sender};
 
+use super::database::{Databases, Look};
 use super::merge::{Batch, Item, Work};
 use crate::chunk::{Cutter, is_media};
 use crate::crypto::Keyring;
@@ -78,6 +79,8 @@ pub(super) struct Reading<'r> {
     pub keyring: &'r Keyring,
     /// The class whose keys name the chunks.
     pub class: Class,
+    /// How databases among the files are read; without it they are plain files.
+    pub databases: Option<&'r Databases<'r>>,
     pub tree: Cutter,
     pub media: Cutter,
     pub clock: Clock,
@@ -148,6 +151,19 @@ impl Reading<'_> {
                 Ok(file) => file,
                 Err(problem) => return Ok(Output::Problem(problem)),
             };
+            if let Some(databases) = self.databases {
+                match databases.look(&found, &file) {
+                    Look::Plain => {}
+                    // Once SQLite takes it, its WAL counts too: it is looked at every time.
+                    Look::Refused => found.entry.racy = true,
+                    Look::Sidecar => return Ok(Output::Excluded(found.absolute_path())),
+                    Look::Problem(problem) => return Ok(Output::Problem(problem)),
+                    Look::Database => {
+                        drop(file);
+                        return self.database(databases, found, action, hand);
+                    }
+                }
+            }
             // By its length now: a file of a batch of small ones may have grown since.
             let large = file.stat.size > PART_LEN as u64;
             let outcome = if large {
@@ -187,11 +203,41 @@ impl Reading<'_> {
         unreachable!("the last round returns")
     }
 
+    /// Stores what SQLite reads of a database.
+    fn database(
+        &self,
+        databases: &Databases<'_>,
+        mut found: Found,
+        action: Action,
+        hand: &mut Hand<'_>,
+    ) -> Result<Output, Error> {
+        hand.over();
+        let read = databases.read(self.keyring, self.class, &found, hand.messages)?;
+        let (size, facts) = match read {
+            Ok(read) => read,
+            Err(problem) => return Ok(Output::Problem(problem)),
+        };
+        let path = found.absolute_path();
+        let (content, holes) = (Content::Chunks(Vec::new()), Vec::new());
+        found.entry.kind = EntryKind::File { size, content, holes };
+        let (mut entry, extra) = self.finish(found.entry, self.clock.now_ns());
+        // A commit may change its WAL alone: it is read every time.
+        (entry.racy, entry.database) = (true, true);
+        let output = Output::File { entry, action, extra, chunks: 0, large: true };
+        if facts.is_sound() {
+            return Ok(output);
+        }
+        hand.outputs.push(output);
+        let found = facts.values.get("quick_check").map_or("?", String::as_str);
+        let what = format!("is stored as it is, but the database is damaged: {found}");
+        Ok(Output::Problem(SourceError::new(path, what)))
+    }
+
     /// Marks an entry as racy when it changed too shortly before it was read, and takes out an
     /// attribute list that is too long for it.
     fn finish(&self, mut entry: Entry, read_ns: i64) -> (Box<Entry>, Extra) {
         let trusted = read_ns.saturating_sub(self.racy_window_ns);
-        entry.racy = nanos(entry.mtime) > trusted || nanos(entry.ctime) > trusted;
+        entry.racy |= nanos(entry.mtime) > trusted || nanos(entry.ctime) > trusted;
         let mut extra = Extra::default();
         if let Xattrs::Inline(list) = &entry.xattrs
             && !list.is_empty()

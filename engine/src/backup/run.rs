@@ -70,7 +70,9 @@ impl Run<'_> {
         let stored = AtomicU64::new(0);
         let known = Known { index: &index, usable: &usable, relied: &relied };
         let reader = ChunkReader::new(repo, Arc::clone(&index));
-        let context = Context::new(repo, known, &reader, options, self.observer);
+        let sqlite = options.sqlite.clone();
+        let context = Context::new(repo, known, &reader, self.observer)
+            .with(options.racy_window_ns, sqlite.as_ref());
         let sources = match self.captured.take() {
             Some(sources) if closure_is_stored(context, &sources)? => sources,
             Some(_) if options.sources.iter().any(is_taken) => {
@@ -141,12 +143,16 @@ impl Run<'_> {
         let mut sources = Sources::default();
         let work = |writer: &mut ChunkWriter<'c>| -> Result<()> {
             for asked in &mut options.sources {
-                let parent = find(asked.kind(), asked.name());
+                let parent = find(asked.kind(), &asked.name());
                 let mut source = blank(asked);
                 let outcome = match asked {
                     SourceOptions::Tree { options, .. } => {
                         source.parent = parent.as_ref().map(|parent| parent.reference);
                         capture::tree(context, writer, options, Class::Ordinary, parent.as_ref())?
+                    }
+                    SourceOptions::Sqlite(path) => {
+                        source.parent = parent.as_ref().map(|parent| parent.reference);
+                        capture::sqlite(context, writer, path, parent.as_ref())?
                     }
                     SourceOptions::Stream(stream) => capture::stream(context, writer, stream)?,
                 };

@@ -1,6 +1,7 @@
 //! What the sources of a run gave.
 
 use std::collections::{BTreeMap, HashSet};
+use std::os::unix::ffi::OsStrExt;
 
 use super::assemble::Captured;
 use super::capture::Context;
@@ -75,11 +76,12 @@ impl Sources {
 pub(super) fn blank(asked: &SourceOptions) -> Source {
     let (roots, profile) = match asked {
         SourceOptions::Tree { options, .. } => (job::roots(options), "tree"),
+        SourceOptions::Sqlite(path) => (vec![path.as_os_str().as_bytes().to_vec()], "sqlite"),
         SourceOptions::Stream(_) => (Vec::new(), "dump"),
     };
     Source {
         kind: asked.kind().to_owned(),
-        name: asked.name().to_owned(),
+        name: asked.name().into_owned(),
         roots,
         status: SourceStatus::Complete,
         message: None,

@@ -4,11 +4,13 @@
 //! written is not kept, and a note says why.
 
 mod draft;
+mod spool;
 mod state;
 #[cfg(test)]
 mod tests;
 
 pub use draft::{Draft, Mapped};
+pub use spool::SpoolFile;
 pub use state::StateDir;
 
 use std::fs::{self, DirBuilder, File};
@@ -73,6 +75,12 @@ impl Cache {
         make().map_err(|error| Error::io(format!("the cache {}", dir.display()), error))?;
         sweep(&folder);
         Ok(Self { folder, notes: Mutex::default() })
+    }
+
+    /// The folder itself, for nameless files.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.folder
     }
 
     /// Reads a cached file of at most `len_max` bytes, and marks it as used.

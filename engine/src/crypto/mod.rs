@@ -24,6 +24,7 @@ mod random;
 pub mod ring;
 mod sign;
 pub mod slot;
+mod spool;
 #[cfg(test)]
 pub mod testing;
 #[cfg(test)]
@@ -40,3 +41,4 @@ pub use pack::{PackOpener, PackSealer};
 pub use place::Place;
 pub use sign::{Author, SIGNATURE_LEN, SignatureState, Signed, signing_public};
 pub use slot::{Credential, KdfStrength};
+pub use spool::SpoolKey;

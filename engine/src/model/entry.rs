@@ -104,6 +104,8 @@ pub struct Entry {
     pub inode: u64,
     /// The file may have changed since it was read: the next backup reads it again.
     pub racy: bool,
+    /// The content is what SQLite read of a database; other files of SQLite beside it are none of it.
+    pub database: bool,
     /// Entries of one manifest with equal non-zero numbers are names of one file.
     pub link_group: u64,
     pub xattrs: Xattrs,

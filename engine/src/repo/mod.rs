@@ -104,6 +104,12 @@ impl Repository {
         &self.folders
     }
 
+    /// Where nameless files of a run go; without a cache the system's temporary folder does.
+    #[must_use]
+    pub fn cache_folder(&self) -> Option<PathBuf> {
+        self.cache.as_ref().map(|cache| cache.folder().to_owned())
+    }
+
     /// The profile called `name`, or the built-in one when an older config lacks it.
     #[must_use]
     pub fn profile(&self, name: &str) -> Option<Profile> {

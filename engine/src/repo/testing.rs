@@ -136,6 +136,7 @@ pub(crate) fn tree_options(root: &FilePath) -> BackupOptions {
             roots: vec![root.to_owned()],
             ..TreeOptions::default()
         })],
+        sqlite: None,
         host: "host".to_owned(),
         job: Some("job".to_owned()),
         tags: Vec::new(),

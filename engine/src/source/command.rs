@@ -6,12 +6,9 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::io::Errno;
 use rustix::process::{Pid, Signal, kill_process_group};
 
-/// How often a silent command lets us look whether the user asked to stop.
-const LOOK_EVERY: Duration = Duration::from_millis(200);
+use super::pipe::{self, LOOK_EVERY};
 
 /// A command that was started. Dropping it ends the command and what it started.
 #[derive(Debug)]
@@ -40,20 +37,7 @@ impl Running {
     /// # Errors
     /// As the operating system gives them; `Other` once `is_stopped` says so.
     pub fn read(&mut self, buffer: &mut [u8], is_stopped: &dyn Fn() -> bool) -> io::Result<usize> {
-        let nanos = LOOK_EVERY.subsec_nanos();
-        let every = Timespec { tv_sec: 0, tv_nsec: nanos.into() };
-        loop {
-            // Not `ErrorKind::Interrupted`: readers try again on that.
-            if is_stopped() {
-                return Err(io::Error::other("interrupted"));
-            }
-            let mut waiting = [PollFd::new(&self.output, PollFlags::IN)];
-            match poll(&mut waiting, Some(&every)) {
-                Ok(0) | Err(Errno::INTR) => {}
-                Ok(_) => return Ok(rustix::io::read(&self.output, buffer)?),
-                Err(error) => return Err(error.into()),
-            }
-        }
+        pipe::read(&self.output, buffer, is_stopped)
     }
 
     /// Waits for its end, after the end of its output.

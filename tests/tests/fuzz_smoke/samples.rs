@@ -357,6 +357,7 @@ fn page() -> Vec<u8> {
         ctime: Time { secs: 1_700_000_001, nanos: 6 },
         inode: 77,
         racy: false,
+        database: false,
         link_group: 0,
         xattrs: Xattrs::default(),
     };

@@ -66,6 +66,7 @@ fn entry(path: &str, kind: EntryKind) -> Entry {
         ctime: Time { secs: 1_700_000_005, nanos: 0 },
         inode: 1000,
         racy: false,
+        database: false,
         link_group: 0,
         xattrs: Xattrs::default(),
     }
@@ -111,6 +112,7 @@ pub fn entries(plain: &Plain, refs: &References) -> Vec<Entry> {
         Entry { link_group: 9, ..file("srv/a/one", noise, chunks(&[refs.noise]), &[]) },
         Entry {
             racy: true,
+            database: false,
             mtime: early,
             inode: u64::MAX,
             ..file("srv/a/sparse", noise + 4096 + 8192, chunks(&[refs.noise]), &holes)

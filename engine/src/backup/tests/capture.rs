@@ -158,6 +158,7 @@ fn large(path: &str, size: u64) -> Output {
         ctime: Time { secs: 0, nanos: 0 },
         inode: 0,
         racy: false,
+        database: false,
         link_group: 0,
         xattrs: Xattrs::default(),
     };

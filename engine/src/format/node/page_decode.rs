@@ -5,7 +5,9 @@ use std::sync::Arc;
 use super::super::reader::Reader;
 use super::columns::{Column, to_u64, to_usize};
 use super::head::{NodeKind, open_kind};
-use super::page_encode::{HOLES, ID_LIST, LINK_GROUP, RACY, XATTRS_INLINE, XATTRS_STORED};
+use super::page_encode::{
+    DATABASE, HOLES, ID_LIST, LINK_GROUP, RACY, XATTRS_INLINE, XATTRS_STORED,
+};
 use super::paths::PathReader;
 use super::rules::{check_attributes, check_body, check_owner};
 use super::xattrs::decode_xattrs;
@@ -204,6 +206,7 @@ fn read_entry(
         ctime,
         inode,
         racy: flags & RACY != 0,
+        database: flags & DATABASE != 0,
         link_group,
         xattrs: Xattrs::default(),
     };
@@ -211,9 +214,9 @@ fn read_entry(
 }
 
 fn check_flags(flags: u64, code: u8) -> Result<()> {
-    let known = RACY | LINK_GROUP | XATTRS_INLINE | XATTRS_STORED | HOLES | ID_LIST;
+    let known = RACY | LINK_GROUP | XATTRS_INLINE | XATTRS_STORED | HOLES | ID_LIST | DATABASE;
     let both = XATTRS_INLINE | XATTRS_STORED;
-    let not_a_file = code != 1 && flags & (HOLES | ID_LIST) != 0;
+    let not_a_file = code != 1 && flags & (HOLES | ID_LIST | DATABASE) != 0;
     if flags & !known != 0 || flags & both == both || not_a_file {
         return Err(FormatError::Bad { field: "flags" });
     }

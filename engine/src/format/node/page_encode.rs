@@ -18,6 +18,7 @@ pub(super) const XATTRS_INLINE: u64 = 4;
 pub(super) const XATTRS_STORED: u64 = 8;
 pub(super) const HOLES: u64 = 16;
 pub(super) const ID_LIST: u64 = 32;
+pub(super) const DATABASE: u64 = 64;
 
 /// A page being gathered, and after [`PageBuilder::finish`] the next one.
 #[derive(Debug, Default)]
@@ -81,9 +82,10 @@ impl PageBuilder {
         self.entry_count = self.entry_count.saturating_add(1);
         let kind_flags = self.push_kind(&entry.kind);
         let racy = if entry.racy { RACY } else { 0 };
+        let database = if entry.database { DATABASE } else { 0 };
         let group = self.push_link_group(entry.link_group);
         let attributes = self.push_attributes(&entry.xattrs);
-        put_varint(&mut self.columns.flags, kind_flags | racy | group | attributes);
+        put_varint(&mut self.columns.flags, kind_flags | racy | database | group | attributes);
         put_varint(&mut self.columns.modes, entry.mode.into());
         self.owners.push(&entry.owner);
         put_time(&mut self.columns.mtimes, entry.mtime, self.previous_secs);

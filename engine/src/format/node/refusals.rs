@@ -185,13 +185,13 @@ fn kinds_and_flags() {
     for kind in [0, 8] {
         check(&[directory("a")], |raw| raw.columns[0] = vec![kind], bad("kinds"));
     }
-    for flags in [64, 1 << 40] {
+    for flags in [128, 1 << 40] {
         check(&one(), |raw| raw.columns[1] = varint(flags), bad("flags"));
     }
     check(&one(), |raw| raw.columns[1] = varint(12), bad("flags"));
     let long_form = FormatError::Invalid { field: "flags", why: "not in its shortest form" };
     check(&one(), |raw| raw.columns[1] = vec![0x80, 0], long_form);
-    for flags in [16, 32] {
+    for flags in [16, 32, 64] {
         check(&[directory("a")], |raw| raw.columns[1] = varint(flags), bad("flags"));
     }
     let group = |raw: &mut Raw| {

@@ -31,6 +31,7 @@ pub fn directory(text: &str) -> Entry {
         ctime: Time { secs: 1_700_000_001, nanos: 6 },
         inode: 77,
         racy: false,
+        database: false,
         link_group: 0,
         xattrs: Xattrs::default(),
     }
@@ -62,7 +63,14 @@ pub fn all_kinds() -> Vec<Entry> {
     vec![
         Entry { xattrs: stored.clone(), ..directory("a") },
         Entry { kind: sparse, owner: owner.clone(), link_group: 9, ..file("a/b", 0) },
-        Entry { kind: list, mode: 0o7777, racy: true, xattrs: stored, ..file("a/big", 0) },
+        Entry {
+            kind: list,
+            mode: 0o7777,
+            racy: true,
+            database: true,
+            xattrs: stored,
+            ..file("a/big", 0)
+        },
         Entry { kind: empty, inode: u64::MAX, xattrs: inline, ..file("a/c", 0) },
         Entry { kind: EntryKind::Symlink { target }, owner, ..directory("a-link") },
         Entry { kind: EntryKind::Fifo, ..directory("fifo") },
@@ -101,12 +109,13 @@ fn any_entry() -> impl Strategy<Value = Entry> {
     let owner = owner.prop_map(|(uid, gid, user, group)| Arc::new(Owner { uid, gid, user, group }));
     let inode = prop_oneof![any::<u64>(), 0..9_u64];
     let times = (time(), time());
-    let rest = (0..=0o7777_u32, owner, times, inode, any::<bool>(), 0..3_u64);
+    let rest = (0..=0o7777_u32, owner, times, inode, any::<(bool, bool)>(), 0..3_u64);
     (any_kind(), any_xattrs(), rest).prop_map(|(kind, xattrs, rest)| {
-        let (mode, owner, (mtime, ctime), inode, racy, group) = rest;
+        let (mode, owner, (mtime, ctime), inode, (racy, database), group) = rest;
+        let database = database && matches!(kind, EntryKind::File { .. });
         let link_group = if kind == EntryKind::Directory { 0 } else { group };
         let path = path("replaced");
-        Entry { path, kind, mode, owner, mtime, ctime, inode, racy, link_group, xattrs }
+        Entry { path, kind, mode, owner, mtime, ctime, inode, racy, database, link_group, xattrs }
     })
 }
 

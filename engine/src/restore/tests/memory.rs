@@ -43,6 +43,7 @@ pub fn entry(text: &str, kind: EntryKind) -> Entry {
         ctime: Time::default(),
         inode: 0,
         racy: false,
+        database: false,
         link_group: 0,
         xattrs: Xattrs::default(),
     }

@@ -60,6 +60,7 @@ impl Found {
             ctime: stat.ctime,
             inode: stat.inode,
             racy: false,
+            database: false,
             link_group: link_group(stat),
             xattrs: Xattrs::default(),
         };

@@ -1,0 +1,134 @@
+//! The client: starts a worker and takes its answers.
+
+use std::io::{self, Read};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+
+use super::wire;
+use super::{Facts, SqliteOptions, WORKER};
+use crate::source::pipe;
+
+/// A worker process, which reads one database at a time. Dropping it ends the process.
+#[derive(Debug)]
+pub struct Client {
+    child: Child,
+    requests: ChildStdin,
+    answers: ChildStdout,
+    lock_max_ms: u64,
+}
+
+/// Whether SQLite reads a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// It is a database.
+    Fine,
+    /// It is none, or broken beyond reading; what SQLite says.
+    Refused(String),
+    /// It is one that cannot be read now; why.
+    Failed(String),
+}
+
+/// A part of the answer to a reading.
+#[derive(Debug)]
+pub enum Pages {
+    /// The transaction has begun; what is known of the database by now.
+    Begun(Facts),
+    /// The next pages.
+    Block(Vec<u8>),
+    /// All pages were given; no lock is held any more.
+    Released,
+    /// What was measured: the end.
+    Facts(Facts),
+    /// It cannot be read, and why: the end.
+    Failed(String),
+}
+
+impl Client {
+    /// Starts a worker, which knows nothing of this process: no environment, no open file.
+    ///
+    /// # Errors
+    /// If the program cannot be started.
+    pub fn start(options: &SqliteOptions) -> io::Result<Self> {
+        let mut command = Command::new(&options.program);
+        command.arg(WORKER).env_clear().stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = command.spawn()?;
+        let missing = || io::Error::other("no pipe");
+        let requests = child.stdin.take().ok_or_else(missing)?;
+        let answers = child.stdout.take().ok_or_else(missing)?;
+        let lock_max_ms = u64::try_from(options.lock_max.as_millis()).unwrap_or(u64::MAX);
+        Ok(Self { child, requests, answers, lock_max_ms })
+    }
+
+    /// Asks whether SQLite takes the file for a database.
+    ///
+    /// # Errors
+    /// If the worker has died, or `is_stopped` says so. The client is of no more use then.
+    pub fn probe(&mut self, path: &Path, is_stopped: &dyn Fn() -> bool) -> io::Result<Verdict> {
+        wire::send(&mut self.requests, wire::PROBE, path.as_os_str().as_bytes())?;
+        let (kind, payload) = self.answer(is_stopped)?;
+        let text = || String::from_utf8_lossy(&payload).into_owned();
+        match kind {
+            wire::FINE => Ok(Verdict::Fine),
+            wire::REFUSED => Ok(Verdict::Refused(text())),
+            wire::FAILED => Ok(Verdict::Failed(text())),
+            _ => Err(unexpected()),
+        }
+    }
+
+    /// Begins to read; [`Client::next`] gives the answer.
+    ///
+    /// # Errors
+    /// If the worker has died.
+    pub fn read(&mut self, path: &Path) -> io::Result<()> {
+        let request = [&self.lock_max_ms.to_le_bytes(), path.as_os_str().as_bytes()].concat();
+        wire::send(&mut self.requests, wire::READ, &request)
+    }
+
+    /// The next part of the answer.
+    ///
+    /// # Errors
+    /// If the worker has died, or `is_stopped` says so. The client is of no more use then.
+    pub fn next(&mut self, is_stopped: &dyn Fn() -> bool) -> io::Result<Pages> {
+        let (kind, payload) = self.answer(is_stopped)?;
+        match kind {
+            wire::BEGUN => Ok(Pages::Begun(Facts::decode(&payload))),
+            wire::PAGES => Ok(Pages::Block(payload)),
+            wire::RELEASED => Ok(Pages::Released),
+            wire::FACTS => Ok(Pages::Facts(Facts::decode(&payload))),
+            wire::REFUSED | wire::FAILED => {
+                Ok(Pages::Failed(String::from_utf8_lossy(&payload).into_owned()))
+            }
+            _ => Err(unexpected()),
+        }
+    }
+
+    fn answer(&mut self, is_stopped: &dyn Fn() -> bool) -> io::Result<(u8, Vec<u8>)> {
+        let mut waiting = Waiting { pipe: &self.answers, is_stopped };
+        wire::receive(&mut waiting)?
+            .ok_or_else(|| io::Error::other("the reader of SQLite has died"))
+    }
+}
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        // It holds nothing but read locks, which the kernel takes from it.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+struct Waiting<'w> {
+    pipe: &'w ChildStdout,
+    is_stopped: &'w dyn Fn() -> bool,
+}
+
+impl Read for Waiting<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        pipe::read(self.pipe, buffer, self.is_stopped)
+    }
+}
+
+fn unexpected() -> io::Error {
+    io::Error::other("the reader of SQLite answers something else")
+}

@@ -1,0 +1,75 @@
+//! SQLite databases, read as their applications use them.
+//!
+//! A plain copy of a live database is torn, and closing any handle of it drops the locks that the same
+//! process holds through SQLite. So connections live in a worker: a child process that runs our own
+//! program, opens nothing else, and hands the pages of one read transaction over a pipe.
+
+mod capture;
+mod client;
+mod facts;
+mod wire;
+mod worker;
+
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rustix::fs::{Mode, OFlags};
+
+pub use client::{Client, Pages, Verdict};
+pub use facts::Facts;
+pub use worker::serve;
+
+/// First bytes of every database that is not encrypted.
+pub const MAGIC: &[u8; 16] = b"SQLite format 3\0";
+/// What SQLite puts behind a database's name for its other files, which are not stored: what they
+/// hold is in the pages read.
+pub const SIDECARS: [&str; 3] = ["-wal", "-shm", "-journal"];
+
+/// How databases are read.
+#[derive(Debug, Clone)]
+pub struct SqliteOptions {
+    /// The program that runs [`serve`] when its only argument is [`WORKER`].
+    pub program: PathBuf,
+    /// How long a lock may keep us waiting, and, in rollback mode, how long we may keep writers
+    /// waiting.
+    pub lock_max: Duration,
+    /// Databases among the files of a tree are known by their first bytes and read as such.
+    pub recognise: bool,
+}
+
+/// The argument that makes the program a worker.
+pub const WORKER: &str = "sqlite-worker";
+/// Default of [`SqliteOptions::lock_max`].
+pub const LOCK_MAX: Duration = Duration::from_secs(10);
+
+/// True if an open file begins as a database does.
+#[must_use]
+pub fn is_database(file: &File) -> bool {
+    let mut first = [0; MAGIC.len()];
+    file.read_exact_at(&mut first, 0).is_ok() && first == *MAGIC
+}
+
+/// True if a file that can be opened begins as a database does.
+#[must_use]
+pub fn begins_as_database(path: &Path) -> bool {
+    // A FIFO of that name must not keep us waiting.
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    rustix::fs::open(path, flags, Mode::empty()).is_ok_and(|file| is_database(&file.into()))
+}
+
+/// Bytes of the WAL of the database at `path`; 0 without one.
+#[must_use]
+pub fn wal_len(path: &Path) -> u64 {
+    let mut wal = path.as_os_str().to_owned();
+    wal.push(SIDECARS[0]);
+    std::fs::metadata(wal).map_or(0, |meta| meta.len())
+}
+
+/// The name of the database a sidecar belongs to; none for other names.
+#[must_use]
+pub fn base_of(name: &[u8]) -> Option<&[u8]> {
+    let base = SIDECARS.iter().find_map(|end| name.strip_suffix(end.as_bytes()));
+    base.filter(|base| base.last().is_some_and(|byte| *byte != b'/'))
+}

@@ -1,0 +1,5 @@
+//! Live databases, through the binary. The test process is the application.
+
+mod app;
+mod kinds;
+mod live;
