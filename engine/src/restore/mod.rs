@@ -6,6 +6,7 @@
 
 mod apply;
 mod batch;
+mod compare;
 mod content;
 mod filter;
 mod links;
@@ -47,10 +48,11 @@ const THREAD_COUNT_MAX: usize = 8;
 /// What becomes of files that are there already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Overwrite {
-    /// Everything is written again.
+    /// Files are compared byte for byte: what is equal is kept, what differs is fetched.
     #[default]
     Always,
-    /// A file of the same size and modification time keeps its content; its metadata is set.
+    /// A file of the same size and modification time is believed to be equal and not read; others
+    /// are compared. Metadata is set in any case.
     IfChanged,
     /// What is there stays as it is.
     Never,

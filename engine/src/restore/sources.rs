@@ -78,6 +78,7 @@ fn restore_source(
         place: &place,
         frame: &frame,
         prove: &prove,
+        is_chunk: &|chunk, bytes| reader.is_chunk(chunk, bytes),
         chunk: &chunk,
         bytes_total: Some(source.bytes),
     };

@@ -20,7 +20,7 @@ mod sync;
 mod temporary;
 
 pub use error::{Outcome, TargetError};
-pub use existing::Existing;
+pub use existing::{Existing, FileFacts, is_zero_at, read_exactly};
 pub use file::{FilePlan, NewFile};
 pub use folder::{Folder, Made};
 pub use metadata::{Metadata, Note};

@@ -186,6 +186,7 @@ impl Memory {
             place: &|chunk| self.place(chunk),
             frame: &|place| self.frame(place),
             prove: &prove,
+            is_chunk: &|chunk, bytes| Ok(blake3::hash(bytes) == *chunk.id.as_bytes()),
             chunk: &|chunk| self.copy(chunk),
             bytes_total: self.bytes_total,
         };
