@@ -174,6 +174,9 @@ impl<'r> ChunkReader<'r> {
             let len = place.frame.sealed_len as usize;
             let position = u64::from(place.frame.position);
             let sealed = self.repo.store().get_range(&name, position, len)?;
+            if meta.purpose == Purpose::Data {
+                self.fetched_bytes.fetch_add(sealed.len() as u64, Ordering::Relaxed);
+            }
             pack::open_frame(self.repo.keyring(), meta, &place.frame, &sealed, prefix.as_deref())
         };
         read().map_err(located)

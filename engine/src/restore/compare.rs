@@ -67,13 +67,17 @@ impl Comparison {
         std::mem::take(&mut self.equal)
     }
 
+    /// True if the file reads as zeros where `holes` are.
+    pub(super) fn has_holes(&self, holes: &[Hole]) -> bool {
+        holes.iter().all(|hole| is_zero_at(&self.handle, hole.offset, hole.len))
+    }
+
     /// True if the file as it stands is what is wanted: it can be kept.
     pub(super) fn is_equal(&self, size: u64, holes: &[Hole]) -> bool {
-        let is_zero = |hole: &Hole| is_zero_at(&self.handle, hole.offset, hole.len);
         !self.differs
             && self.facts.size == size
             && self.facts.is_alone
-            && holes.iter().all(is_zero)
+            && self.has_holes(holes)
             && self.facts.check(&self.handle).is_ok()
     }
 }

@@ -11,7 +11,7 @@ use crate::error::{Error, Kind, Result};
 use crate::model::{Content, Hole, NodeRef};
 
 /// Where the next byte of content goes.
-struct Cursor<'h> {
+pub(super) struct Cursor<'h> {
     at: u64,
     size: u64,
     holes: &'h [Hole],
@@ -45,7 +45,7 @@ impl Planner<'_, '_> {
         holes: &[Hole],
         mut compared: Option<&mut Comparison>,
     ) -> std::result::Result<Planned, Stopped> {
-        let mut cursor = Cursor { at: 0, size: job.size, holes };
+        let mut cursor = Cursor::new(job.size, holes);
         for run in (self.origin.chunks)(content) {
             let located =
                 run.and_then(|(chunk, repeat)| Ok((chunk, (self.origin.place)(&chunk)?, repeat)));
@@ -127,9 +127,13 @@ impl Planner<'_, '_> {
     }
 }
 
-impl Cursor<'_> {
+impl<'h> Cursor<'h> {
+    pub(super) fn new(size: u64, holes: &'h [Hole]) -> Self {
+        Self { at: 0, size, holes }
+    }
+
     /// Where the next chunk goes, `len` bytes long.
-    fn next_runs(&mut self, len: u32) -> Result<Vec<Run>> {
+    pub(super) fn next_runs(&mut self, len: u32) -> Result<Vec<Run>> {
         if len == 0 {
             return Err(damage("an empty chunk"));
         }

@@ -36,4 +36,10 @@ pub struct Origin<'a> {
     pub chunk: &'a (dyn Fn(&NodeRef) -> Result<Vec<u8>> + Sync + 'a),
     /// Bytes of all files as the snapshot tells them, if it does.
     pub bytes_total: Option<u64>,
+    /// The same of entries.
+    pub entries_total: Option<u64>,
+    /// The paths that were asked for in the backup, as entries have them; none of a stream.
+    pub roots: Vec<Vec<u8>>,
+    /// Everything below the roots could be read.
+    pub is_complete: bool,
 }

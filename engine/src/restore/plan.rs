@@ -197,6 +197,12 @@ impl<'a, 'o> Planner<'a, 'o> {
         if self.is_kept(folder, &entry, &metadata, &existing) {
             return Ok(());
         }
+        if is_device(&entry.kind) && !self.options.devices {
+            let what = "devices were left out, as they were not asked for";
+            self.target.left_out(what, entry.path.as_bytes());
+            self.skipped(entry.path.as_bytes(), 0);
+            return Ok(());
+        }
         if is_further_name {
             let is_hidden = folder.is_staged_in(self.batch.number);
             let (folder, group) = (Arc::clone(folder), entry.link_group);
@@ -431,6 +437,7 @@ pub(super) fn count(
             (Verdict::Excluded, _) => add(&counts.excluded, 1),
             (Verdict::Wanted, kind) => {
                 let count = match kind {
+                    kind if is_device(kind) && !options.devices => &counts.skipped,
                     EntryKind::File { .. } => &counts.files,
                     EntryKind::Directory => &counts.directories,
                     _ => &counts.others,
@@ -442,6 +449,10 @@ pub(super) fn count(
             _ => {}
         }
     }
+}
+
+fn is_device(kind: &EntryKind) -> bool {
+    matches!(kind, EntryKind::CharDevice { .. } | EntryKind::BlockDevice { .. })
 }
 
 fn parent_of(path: &[u8]) -> &[u8] {

@@ -12,7 +12,7 @@ use super::{Folder, Metadata, Target};
 use crate::model::Time;
 
 /// How a file is read that others may have replaced by a link or a pipe.
-const READ: OFlags =
+pub(super) const READ: OFlags =
     OFlags::RDONLY.union(OFlags::NOFOLLOW).union(OFlags::NONBLOCK).union(OFlags::CLOEXEC);
 
 /// Something that has the name of an entry, or nothing.
@@ -97,7 +97,7 @@ impl Target {
 }
 
 impl FileFacts {
-    fn new(stat: &Stat) -> Self {
+    pub(super) fn new(stat: &Stat) -> Self {
         Self {
             size: u64::try_from(stat.st_size).unwrap_or(u64::MAX),
             mtime: Time {

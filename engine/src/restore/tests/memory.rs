@@ -152,7 +152,12 @@ impl Memory {
     }
 
     pub fn restore_to(&self, target: &Path) -> RestoreSummary {
-        let options = RestoreOptions { target: target.to_owned(), ..RestoreOptions::default() };
+        let options = RestoreOptions {
+            target: target.to_owned(),
+            set_ids: true,
+            devices: true,
+            ..RestoreOptions::default()
+        };
         self.restore(&options).unwrap()
     }
 
@@ -189,8 +194,11 @@ impl Memory {
             is_chunk: &|chunk, bytes| Ok(blake3::hash(bytes) == *chunk.id.as_bytes()),
             chunk: &|chunk| self.copy(chunk),
             bytes_total: self.bytes_total,
+            entries_total: self.bytes_total.map(|_| 0),
+            roots: vec![Vec::new()],
+            is_complete: true,
         };
-        restore_origin(&origin, options, observer)
+        restore_origins(&[origin], options, observer)
     }
 }
 
