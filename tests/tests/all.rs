@@ -5,6 +5,7 @@ mod crashes;
 mod harm;
 mod histories;
 mod limits_of_disks;
+mod manual;
 mod restoring;
 mod support;
 mod trees;

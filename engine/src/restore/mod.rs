@@ -161,7 +161,8 @@ pub fn restore_origins(
     let filter = Filter::new(&options.includes, &options.excludes)?;
     let origins = &holding(origins, options)?[..];
     if options.verify && options.overwrite == Overwrite::Never {
-        let what = "what is never overwritten need not be what the snapshot has: it cannot be verified";
+        let what =
+            "what is never overwritten need not be what the snapshot has: it cannot be verified";
         return Err(Error::new(Kind::Input, what));
     }
     if options.delete {

@@ -6,7 +6,9 @@ use super::origin::{ChunkStream, EntryStream, Origin, Place};
 use super::{RestoreOptions, RestoreSummary, restore_origins};
 use crate::error::{Error, Kind, Result};
 use crate::manifest::{Entries, chunks_of, decode_xattrs};
-use crate::model::{Content, NodeRef, Purpose, Snapshot, SnapshotState, Source, SourceStatus, Xattr, Xattrs};
+use crate::model::{
+    Content, NodeRef, Purpose, Snapshot, SnapshotState, Source, SourceStatus, Xattr, Xattrs,
+};
 use crate::observe::{Event, Observer};
 use crate::repo::{ChunkReader, Repository, sources_of};
 

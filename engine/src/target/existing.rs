@@ -20,9 +20,14 @@ pub(super) const READ: OFlags =
 pub enum Existing {
     Nothing,
     /// Open for reading, so that nobody can put another in its place.
-    File { handle: OwnedFd, facts: FileFacts },
+    File {
+        handle: OwnedFd,
+        facts: FileFacts,
+    },
     /// A link, a device, a directory, or a file that may not be read.
-    Other { is_directory: bool },
+    Other {
+        is_directory: bool,
+    },
 }
 
 /// What a regular file was when it was looked at.
@@ -71,12 +76,7 @@ impl Target {
     ///
     /// # Errors
     /// `Entry` if it was changed or replaced meanwhile.
-    pub fn reopen(
-        &self,
-        folder: &Arc<Folder>,
-        name: &[u8],
-        facts: &FileFacts,
-    ) -> Outcome<OwnedFd> {
+    pub fn reopen(&self, folder: &Arc<Folder>, name: &[u8], facts: &FileFacts) -> Outcome<OwnedFd> {
         let above = self.handle(folder)?;
         let handle =
             rustix::fs::openat(&*above, name, READ, Mode::empty()).named("open existing file")?;

@@ -63,9 +63,8 @@ impl Look {
     /// From the system.
     pub fn open(dir: &Path, kept: &[PathBuf]) -> Result<Option<Self>> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let failed = |errno: Errno| {
-            Error::io(format!("restore target {}", dir.display()), errno.into())
-        };
+        let failed =
+            |errno: Errno| Error::io(format!("restore target {}", dir.display()), errno.into());
         let root = match rustix::fs::open(dir, flags, Mode::empty()) {
             Err(Errno::NOENT) => return Ok(None),
             opened => opened.map_err(failed)?,
@@ -193,8 +192,7 @@ impl Look {
     pub fn open_cold(&self, path: &[u8]) -> Outcome<(OwnedFd, FileFacts)> {
         let (above, name) = split(path);
         let folder = self.folder(above).named("open directory")?;
-        let handle =
-            rustix::fs::openat(&folder, name, READ, Mode::empty()).named("open file")?;
+        let handle = rustix::fs::openat(&folder, name, READ, Mode::empty()).named("open file")?;
         let stat = rustix::fs::fstat(&handle).named("look at file")?;
         let _ = rustix::fs::fadvise(&handle, 0, None, Advice::DontNeed);
         Ok((handle, FileFacts::new(&stat)))
@@ -205,7 +203,8 @@ impl Look {
     }
 
     fn is_here(&self, folder: &OwnedFd) -> rustix::io::Result<bool> {
-        Ok(rustix::fs::fstat(folder)?.st_dev == self.device && !is_mounted_apart(&self.root, folder))
+        Ok(rustix::fs::fstat(folder)?.st_dev == self.device
+            && !is_mounted_apart(&self.root, folder))
     }
 }
 

@@ -45,8 +45,13 @@ fn nothing_is_deleted_before_somebody_said_yes() {
     assert!(run.errors().contains("--yes"), "{}", run.errors());
     let run = delete(&scene, &id, &target, &["-n", "-v"]).ok();
     for path in ["kept/extra.log", "new/deep/a.log", "new"] {
-        assert!(run.text().lines().any(|line| line.starts_with("deleted")
-            && line.ends_with(&format!("/{path}"))), "{path}: {}", run.text());
+        assert!(
+            run.text()
+                .lines()
+                .any(|line| line.starts_with("deleted") && line.ends_with(&format!("/{path}"))),
+            "{path}: {}",
+            run.text()
+        );
     }
     assert!(run.text().contains("would delete 6 files and folders"), "{}", run.text());
     assert_eq!(tree::of(&target), before);

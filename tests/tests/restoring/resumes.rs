@@ -29,7 +29,7 @@ fn a_restore_killed_at_any_write_goes_on_without_fetching_what_is_whole() {
     let (mut some, mut all) = (0, 0);
     for crash_at in (1..2000).step_by(2) {
         let target = site.folder();
-        let arguments = ["--json", "restore", &from, "--target", target.to_str().unwrap()];
+        let arguments = ["restore", &from, "--target", target.to_str().unwrap()];
         let killed = site.dying(crash_at, &arguments).code.is_none();
         let whole = whole_files(&tree, &target);
         let mode = ["always", "if-changed"][(crash_at / 2 % 2) as usize];
@@ -85,7 +85,6 @@ fn a_deletion_killed_at_any_point_is_finished_by_the_next_run() {
 #[track_caller]
 fn assert_no_temporaries(folder: &Path) {
     let left = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name());
-    let left: Vec<_> =
-        left.filter(|name| name.to_string_lossy().starts_with(".coffer-")).collect();
+    let left: Vec<_> = left.filter(|name| name.to_string_lossy().starts_with(".coffer-")).collect();
     assert!(left.is_empty(), "{left:?}");
 }
