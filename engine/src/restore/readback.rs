@@ -10,7 +10,7 @@ use super::origin::Origin;
 use super::report::{Report, add};
 use super::selection::{Selection, Verdict};
 use crate::error::Result;
-use crate::model::{Content, Entry, EntryKind, Hole};
+use crate::model::{Content, Entry, EntryKind, Hole, Xattr};
 use crate::target::{Look, Seen, SeenShape, TargetError};
 
 /// Reads back the entries of one origin; differences are findings.
@@ -91,6 +91,7 @@ impl Readback<'_> {
             _ => return Some("is of another kind than in the snapshot".to_owned()),
         }
         self.metadata_difference(entry, seen)
+            .or_else(|| self.attribute_difference(origin, entry, path))
     }
 
     fn has_content(
@@ -121,6 +122,23 @@ impl Readback<'_> {
             Ok(compared.has_holes(holes))
         };
         read().map_err(|error| error.to_string())
+    }
+
+    /// Attributes of users; those of the system need rights, and what could not be set was noted.
+    fn attribute_difference(
+        &self,
+        origin: &Origin<'_>,
+        entry: &Entry,
+        path: &[u8],
+    ) -> Option<String> {
+        // Damage was told when they were to be set.
+        let xattrs = (origin.attributes)(&entry.xattrs).unwrap_or_default();
+        let differs = |xattr: &&Xattr| {
+            xattr.name.starts_with(b"user.")
+                && !self.look.has_attribute(path, &xattr.name, &xattr.value)
+        };
+        let name = String::from_utf8_lossy(&xattrs.iter().find(differs)?.name).into_owned();
+        Some(format!("has not the snapshot's attribute {}", name.escape_debug()))
     }
 
     fn metadata_difference(&self, entry: &Entry, seen: &Seen) -> Option<String> {

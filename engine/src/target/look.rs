@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 use std::fs;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -181,6 +181,22 @@ impl Look {
         match look() {
             Err(Errno::NOENT | Errno::NOTDIR) => Ok(None),
             seen => seen.named("look at name").map(Some),
+        }
+    }
+
+    /// True if what stands at `path` has the attribute with this value, or its file system keeps no
+    /// attributes of the kind.
+    #[must_use]
+    pub fn has_attribute(&self, path: &[u8], name: &[u8], value: &[u8]) -> bool {
+        let (above, last) = split(path);
+        let Ok(folder) = self.folder(above) else { return false };
+        let prefix = format!("/proc/self/fd/{}/", folder.as_raw_fd());
+        // One byte more, so that a longer value is not taken for equal.
+        let mut found = vec![0; value.len() + 1];
+        let place = [prefix.as_bytes(), last].concat();
+        match rustix::fs::lgetxattr(&place[..], name, &mut found[..]) {
+            Ok(len) => found.get(..len) == Some(value),
+            Err(errno) => errno == Errno::NOTSUP,
         }
     }
 

@@ -13,6 +13,8 @@ fn what_was_restored_reads_back_equal() {
     make::file(&scene.source, "folder/file", make::noise(1, 300_000));
     make::file(&scene.source, "empty", "");
     make::mode(&scene.source.join("folder"), 0o750);
+    make::xattr(&scene.source.join("empty"), "user.note", b"kept");
+    make::xattr(&scene.source.join("folder"), "user.empty", b"");
     std::os::unix::fs::symlink("nowhere", scene.source.join("link")).unwrap();
     make::node(&scene.source.join("fifo"), FileType::Fifo, 0);
     let holed = fs::File::create(scene.source.join("holed")).unwrap();
