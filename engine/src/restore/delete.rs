@@ -109,8 +109,11 @@ impl Deletion<'_> {
     /// An entry of the snapshot. If it stands there under a spelling that the listing does not
     /// have, the file system folds names: then none of them is known to be extra.
     fn meet(&self, level: &mut Level, path: &[u8]) {
-        let Some(name) = level.name_of(path) else { return };
-        if level.extra.remove(name).is_none() && matches!(self.look.see(path), Ok(Some(_))) {
+        let inside = level.inside(path);
+        let name = inside.split(|byte| *byte == b'/').next().unwrap_or_default();
+        // Deeper ones come here too, if the directory between is excluded or has no entry.
+        let is_first = level.extra.remove(name).is_some() || name.len() < inside.len();
+        if !is_first && matches!(self.look.see(path), Ok(Some(_))) {
             level.extra.clear();
         }
     }
@@ -181,10 +184,10 @@ impl Level {
             || path.strip_prefix(&self.path[..]).is_some_and(|rest| rest.first() == Some(&b'/'))
     }
 
-    /// The name of `path` if it stands right in it.
-    fn name_of<'p>(&self, path: &'p [u8]) -> Option<&'p [u8]> {
+    /// The part of `path` below it.
+    fn inside<'p>(&self, path: &'p [u8]) -> &'p [u8] {
         let start = if self.path.is_empty() { 0 } else { self.path.len() + 1 };
-        path.get(start..).filter(|name| !name.contains(&b'/'))
+        path.get(start..).unwrap_or_default()
     }
 }
 

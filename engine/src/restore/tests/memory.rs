@@ -22,6 +22,8 @@ pub struct Memory {
     pub opened: AtomicU64,
     pub frame_len_max: usize,
     pub bytes_total: Option<u64>,
+    /// Something could not be read when it was made.
+    pub is_partial: bool,
     pub repeats: HashMap<ChunkId, u64>,
     /// What was added by [`Self::file`].
     pub files: BTreeMap<String, Vec<u8>>,
@@ -196,7 +198,7 @@ impl Memory {
             bytes_total: self.bytes_total,
             entries_total: self.bytes_total.map(|_| 0),
             roots: vec![Vec::new()],
-            is_complete: true,
+            is_complete: !self.is_partial,
         };
         restore_origins(&[origin], options, observer)
     }
