@@ -23,6 +23,8 @@ pub enum Action {
     Excluded,
     Restored,
     Skipped,
+    /// Deleted from the target, as the snapshot does not have it.
+    Removed,
 }
 
 /// Something the engine tells while it works.

@@ -7,6 +7,7 @@ mod harm;
 mod histories;
 mod limits_of_disks;
 mod manual;
+mod restoring;
 mod shape;
 mod sqlite;
 mod support;

@@ -206,5 +206,13 @@ fn a_full_target_is_told_without_temporaries_and_the_restore_goes_on_when_there_
     let from = format!("{id}:{}", tree.display());
     let ran = site.home(&["restore", &from, "--target", other.to_str().unwrap()]);
     assert_tells_full(&ran, &other);
-    assert!(Picture::of(&other).0.is_empty(), "what cannot fit is not begun");
+    assert!(!other.exists(), "what cannot fit is not begun");
+    assert!(
+        ran.err.contains("bytes are needed") && ran.err.contains("--no-space-check"),
+        "{}",
+        ran.err
+    );
+    let unchecked = ["restore", &from, "--target", other.to_str().unwrap(), "--no-space-check"];
+    assert_tells_full(&site.home(&unchecked), &other);
+    assert_no_temporaries(&other);
 }

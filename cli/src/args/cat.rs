@@ -20,6 +20,9 @@ pub struct CatArgs {
         with_path,
     ))]
     pub from: SnapshotPath,
+    /// Look only into this source of the snapshot
+    #[arg(long, value_name = "NAME")]
+    pub source: Option<String>,
     #[command(flatten)]
     pub filter: FilterArgs,
 }

@@ -21,6 +21,9 @@ pub struct LsArgs {
     /// Show mode, owner, size and time
     #[arg(short, long)]
     pub long: bool,
+    /// Look only into this source of the snapshot
+    #[arg(long, value_name = "NAME")]
+    pub source: Option<String>,
     #[command(flatten)]
     pub filter: FilterArgs,
 }

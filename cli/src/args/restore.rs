@@ -14,7 +14,12 @@ Examples:
   coffer restore latest --target /tmp/restored
   coffer restore latest:/srv/app --target /srv/app --overwrite if-changed
   coffer restore 1a2b3c4d --target /tmp/r --include '/etc/**' --exclude '*.bak'
-  coffer restore latest --target /tmp/r -n -v";
+  coffer restore latest --target /tmp/r -n -v
+  coffer restore latest:/srv/app --target /srv/app --delete -n -v
+  coffer restore latest:/srv/app --target /srv/app --delete --verify
+
+What --delete removes is asked for on a terminal by the target's path; elsewhere --yes is needed, or
+nothing is done (exit code 5). Differences that --verify finds are exit code 4.";
 
 /// Write a snapshot, or a part of it, into a folder
 #[derive(Debug, Args)]
@@ -32,6 +37,9 @@ pub struct RestoreArgs {
     /// Leave out what matches
     #[arg(short, long, value_name = "GLOB")]
     pub exclude: Vec<String>,
+    /// Restore only this source of the snapshot (`files` is the tree)
+    #[arg(long, value_name = "NAME")]
+    pub source: Option<String>,
     /// What to do with files that exist
     #[arg(long, value_enum, value_name = "WHEN", default_value = "always")]
     pub overwrite: OverwriteArg,
@@ -41,6 +49,27 @@ pub struct RestoreArgs {
     /// Write nothing; tell what would be written
     #[arg(short = 'n', long)]
     pub dry_run: bool,
+    /// Remove from the target what the snapshot does not have, below the restored paths
+    #[arg(long)]
+    pub delete: bool,
+    /// Do not ask before something is removed
+    #[arg(long)]
+    pub yes: bool,
+    /// Read everything back from the disk and compare it with the snapshot
+    #[arg(long)]
+    pub verify: bool,
+    /// Begin even if it does not seem to fit
+    #[arg(long)]
+    pub no_space_check: bool,
+    /// Leave owners and groups as the system gives them
+    #[arg(long)]
+    pub no_owner: bool,
+    /// Give files their set-user-id and set-group-id bits
+    #[arg(long)]
+    pub setuid: bool,
+    /// Make character and block devices
+    #[arg(long)]
+    pub devices: bool,
     #[command(flatten)]
     pub filter: FilterArgs,
 }
@@ -48,9 +77,9 @@ pub struct RestoreArgs {
 /// What happens to files that exist.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum OverwriteArg {
-    /// Replace them
+    /// Compare their content, fetch and write what differs
     Always,
-    /// Replace those whose size or time differs
+    /// The same, but believe those of equal size and time to be equal without reading them
     IfChanged,
     /// Leave them
     Never,

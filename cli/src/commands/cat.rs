@@ -1,7 +1,7 @@
 use std::io::{self, Write};
 
 use coffer_engine::model::{Entry, EntryKind, Snapshot};
-use coffer_engine::repo::ChunkReader;
+use coffer_engine::repo::{ChunkReader, sources_of};
 
 use super::{Context, ls};
 use crate::args::CatArgs;
@@ -16,7 +16,7 @@ pub fn run(context: &Context, args: &CatArgs) -> Result<()> {
     let repository = context.open()?;
     let snapshot = context.select(&repository, &args.from.snapshot, &args.filter)?;
     let reader = repository.reader(&context.watcher())?;
-    let entry = find(&reader, &snapshot, &args.from.path)?;
+    let entry = find(&reader, &snapshot, args)?;
     let shown = escape::path(entry.path.as_bytes());
     match &entry.kind {
         EntryKind::File { .. } => {}
@@ -40,8 +40,10 @@ pub fn run(context: &Context, args: &CatArgs) -> Result<()> {
     out.out.finish()
 }
 
-fn find(reader: &ChunkReader<'_>, snapshot: &Snapshot, path: &[u8]) -> Result<Entry> {
-    for source in snapshot.sources.iter().filter(|source| source.root.is_some()) {
+fn find(reader: &ChunkReader<'_>, snapshot: &Snapshot, args: &CatArgs) -> Result<Entry> {
+    let path = &args.from.path[..];
+    let sources = sources_of(snapshot, args.source.as_deref())?;
+    for source in sources.into_iter().filter(|source| source.root.is_some()) {
         let mut found = None;
         reader.entries(source, path, &mut |entry| {
             found = (entry.path.as_bytes() == path).then_some(entry);

@@ -1,4 +1,5 @@
 use coffer_engine::model::Snapshot;
+use coffer_engine::repo::sources_of;
 
 use super::Context;
 use crate::args::LsArgs;
@@ -20,7 +21,7 @@ pub fn run(context: &Context, args: &LsArgs) -> Result<()> {
         out.json(&line)?;
     }
     let mut found = false;
-    for source in &snapshot.sources {
+    for source in sources_of(&snapshot, args.source.as_deref())? {
         if source.root.is_none() {
             tell_missing(context, source.name.as_str());
             continue;

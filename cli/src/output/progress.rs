@@ -310,6 +310,7 @@ fn action_word(task: Task, action: Action) -> &'static str {
         Action::Excluded => "excluded",
         Action::Restored => "restored",
         Action::Skipped => "skipped",
+        Action::Removed => "deleted",
     }
 }
 

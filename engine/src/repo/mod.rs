@@ -23,7 +23,7 @@ pub use init::InitOptions;
 pub use names::{is_object_name, pack_name, parse_pack_name};
 pub use open::OpenOptions;
 pub use reader::ChunkReader;
-pub use select::Filter;
+pub use select::{Filter, sources_of};
 pub use slots::KeyInfo;
 pub use usable::{Damage, Relied, Usable};
 pub use writer::{ChunkWriter, Known, Written, write};

@@ -1,5 +1,6 @@
 //! Reading chunks: place, range, open, expand, name.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::{Repository, pack_name};
@@ -17,13 +18,14 @@ pub struct ChunkReader<'r> {
     repo: &'r Repository,
     index: Arc<Index>,
     cache: Mutex<FrameCache>,
+    fetched_bytes: AtomicU64,
 }
 
 impl<'r> ChunkReader<'r> {
     /// A reader over `index`.
     #[must_use]
     pub fn new(repo: &'r Repository, index: Arc<Index>) -> Self {
-        Self { repo, index, cache: Mutex::default() }
+        Self { repo, index, cache: Mutex::default(), fetched_bytes: AtomicU64::new(0) }
     }
 
     /// The index.
@@ -59,6 +61,20 @@ impl<'r> ChunkReader<'r> {
     /// `Corrupt` or `NotFound` naming the pack and the chunk when no copy is intact.
     pub fn chunk(&self, node: &NodeRef) -> Result<Vec<u8>> {
         self.read(node.class, Purpose::Data, &node.id)
+    }
+
+    /// True if `bytes` are the chunk of data `node`.
+    ///
+    /// # Errors
+    /// When there is no key to name it with.
+    pub fn is_chunk(&self, node: &NodeRef, bytes: &[u8]) -> Result<bool> {
+        Ok(self.repo.keyring().chunk_id(node.class, Purpose::Data, bytes)? == node.id)
+    }
+
+    /// Sealed bytes of packs of data that were read from the store so far.
+    #[must_use]
+    pub fn fetched_bytes(&self) -> u64 {
+        self.fetched_bytes.load(Ordering::Relaxed)
     }
 
     fn read(&self, class: Class, purpose: Purpose, id: &ChunkId) -> Result<Vec<u8>> {
@@ -158,6 +174,9 @@ impl<'r> ChunkReader<'r> {
             let len = place.frame.sealed_len as usize;
             let position = u64::from(place.frame.position);
             let sealed = self.repo.store().get_range(&name, position, len)?;
+            if meta.purpose == Purpose::Data {
+                self.fetched_bytes.fetch_add(sealed.len() as u64, Ordering::Relaxed);
+            }
             pack::open_frame(self.repo.keyring(), meta, &place.frame, &sealed, prefix.as_deref())
         };
         read().map_err(located)

@@ -2,7 +2,7 @@
 
 use super::Repository;
 use crate::error::{Error, Kind, Result};
-use crate::model::{Snapshot, SnapshotRef};
+use crate::model::{Snapshot, SnapshotRef, Source};
 use crate::observe::Observer;
 
 /// Narrows which snapshots are meant. Empty fields match everything.
@@ -64,5 +64,23 @@ impl Repository {
                 Err(Error::new(Kind::Input, what))
             }
         }
+    }
+}
+
+/// The sources that a command works on: all, or the one called `only`.
+///
+/// # Errors
+/// `NotFound` naming the sources there are.
+pub fn sources_of<'s>(snapshot: &'s Snapshot, only: Option<&str>) -> Result<Vec<&'s Source>> {
+    let is_chosen = |source: &&Source| only.is_none_or(|name| source.name == name);
+    let chosen: Vec<_> = snapshot.sources.iter().filter(is_chosen).collect();
+    match only {
+        Some(name) if chosen.is_empty() => {
+            let names: Vec<_> =
+                snapshot.sources.iter().map(|source| source.name.as_str()).collect();
+            let what = format!("the snapshot has no source {name}, but: {}", names.join(", "));
+            Err(Error::new(Kind::NotFound, what))
+        }
+        _ => Ok(chosen),
     }
 }

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
 
-use super::batch::{Batch, BatchFile, FileJob, FileState, Piece};
+use super::batch::{Batch, BatchFile, CopyRun, FileJob, FileState, Piece};
 use super::links::Links;
 use super::origin::{FramePlace, PackNumber, Prove};
 use super::report::{Report, add};
@@ -20,6 +20,11 @@ use crate::target::{Durability, FilePlan, Outcome, Target};
 const PLAIN_BYTES_MAX: u64 = 32 << 20;
 /// Incomplete files kept open; more are closed and opened again.
 const OPEN_COUNT_MAX: usize = 256;
+
+/// Bytes of an existing file copied between two looks at whether to stop.
+const COPY_LEN: u64 = 64 << 20;
+/// Existing files below this many bytes are not worth sharing extents with.
+const CLONE_LEN_MIN: u64 = 1 << 20;
 
 /// What gives the bytes of frames and chunks: the part of the origin that threads may use.
 pub(super) struct Bytes<'a> {
@@ -54,7 +59,8 @@ impl Writer<'_> {
             .iter()
             .filter(|file| file.pieces_left.load(Ordering::Relaxed) == 0)
             .collect();
-        let (next_group, next_empty) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        let (next_group, next_copy, next_empty) =
+            (AtomicUsize::new(0), AtomicUsize::new(0), AtomicUsize::new(0));
         let gate = Gate::default();
         let work = || {
             while let Some(group) = take(&groups, &next_group) {
@@ -64,6 +70,12 @@ impl Writer<'_> {
                 self.write_group(batch, group, &gate);
                 self.report.progress();
             }
+            while let Some(run) = take(&batch.copies, &next_copy) {
+                if self.report.is_stopped() {
+                    return;
+                }
+                self.copy_run(batch, run);
+            }
             while let Some(file) = take(&empty, &next_empty) {
                 if self.report.is_stopped() {
                     return;
@@ -71,7 +83,8 @@ impl Writer<'_> {
                 self.finish_part(batch, file);
             }
         };
-        let helper_count = self.thread_count.min(groups.len() + empty.len() / 64).saturating_sub(1);
+        let work_count = groups.len() + (batch.copies.len() + empty.len()) / 64;
+        let helper_count = self.thread_count.min(work_count).saturating_sub(1);
         thread::scope(|scope| {
             for _ in 0..helper_count {
                 scope.spawn(work);
@@ -99,6 +112,39 @@ impl Writer<'_> {
             Err(error) => self.write_from_copies(batch, group, &error),
         }
         gate.leave(plain_len);
+    }
+
+    /// Brings a run of the existing file over, in steps that can be interrupted.
+    fn copy_run(&self, batch: &Batch, run: &CopyRun) {
+        let file = &batch.files[run.file as usize];
+        if let Err(error) = self.copy_steps(&file.job, run) {
+            self.refused(&file.job, error);
+        }
+        self.count_down(batch, file, 1);
+    }
+
+    fn copy_steps(&self, job: &FileJob, run: &CopyRun) -> Outcome<()> {
+        let Some(facts) = &job.existing else { return Ok(()) };
+        let into = {
+            let mut state = job.state();
+            if state.has_failed {
+                return Ok(());
+            }
+            let into = self.handle(job, &mut state, false)?;
+            if state.is_cloned {
+                return Ok(());
+            }
+            into
+        };
+        let from = self.target.reopen(&job.folder, job.path.name(), facts)?;
+        let mut done = 0;
+        while done < run.len && !self.report.is_stopped() {
+            let len = COPY_LEN.min(run.len - done);
+            self.target.copy_range(&from, &into, (run.at + done, len), self.is_sparse)?;
+            add(&self.report.counts.bytes, len);
+            done += len;
+        }
+        facts.check(&from)
     }
 
     /// Names again every chunk that the group needs, each once.
@@ -194,6 +240,7 @@ impl Writer<'_> {
             };
             state.file = Some(self.target.begin_file(&job.folder, name, plan)?);
             self.open_count.fetch_add(1, Ordering::Relaxed);
+            self.clone_existing(job, state)?;
         }
         match &mut state.file {
             Some(file) => {
@@ -204,6 +251,19 @@ impl Writer<'_> {
             }
             None => unreachable!("made above"),
         }
+    }
+
+    /// Begins with the bytes of the existing file, where the file system can share them: then only
+    /// what differs is written. Bytes that must become holes would stay.
+    fn clone_existing(&self, job: &FileJob, state: &mut FileState) -> Outcome<()> {
+        let (Some(facts), Some(file)) = (&job.existing, &mut state.file) else { return Ok(()) };
+        if job.has_holes || self.is_sparse || facts.size < CLONE_LEN_MIN {
+            return Ok(());
+        }
+        let from = self.target.reopen(&job.folder, job.path.name(), facts)?;
+        let into = self.target.file_handle(&job.folder, job.path.name(), file)?;
+        state.is_cloned = self.target.clone_data(&from, &into, job.size)?;
+        facts.check(&from)
     }
 
     fn count_down(&self, batch: &Batch, file: &BatchFile, pieces: usize) {

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::origin::Place;
 use crate::model::{EntryPath, NodeRef};
-use crate::target::{Durability, Folder, Metadata, NewFile};
+use crate::target::{Durability, FileFacts, Folder, Metadata, NewFile};
 
 /// Bytes of content in one batch (few in tests, so that they see many batches): what a frame shared
 /// by neighbours is opened once for, and what one sync brings to the disk. Costs no memory.
@@ -28,6 +28,7 @@ pub(super) struct Batch {
     pub(super) number: u64,
     pub(super) files: Vec<BatchFile>,
     pub(super) pieces: Vec<Piece>,
+    pub(super) copies: Vec<CopyRun>,
     /// In entry order, so that a directory comes after everything in it.
     pub(super) steps: Vec<Step>,
     pub(super) bytes: u64,
@@ -56,6 +57,16 @@ pub(super) struct Piece {
     pub(super) at: u64,
 }
 
+/// A run of bytes that the existing file has already, and a piece left of its file.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct CopyRun {
+    /// Number in the batch's files.
+    pub(super) file: u32,
+    /// Bytes of both files before the run.
+    pub(super) at: u64,
+    pub(super) len: u64,
+}
+
 /// A file on its way.
 pub(super) struct FileJob {
     pub(super) folder: Arc<Folder>,
@@ -65,6 +76,8 @@ pub(super) struct FileJob {
     /// Has holes: not written from end to end.
     pub(super) has_holes: bool,
     pub(super) link_group: u64,
+    /// The file it replaces, whose equal bytes are not fetched.
+    pub(super) existing: Option<FileFacts>,
     /// Its folder is staged in the batch that completes it.
     pub(super) is_hidden: AtomicBool,
     pub(super) state: Mutex<FileState>,
@@ -73,6 +86,8 @@ pub(super) struct FileJob {
 #[derive(Debug, Default)]
 pub(super) struct FileState {
     pub(super) file: Option<NewFile>,
+    /// It began as a clone of the existing file: what is equal is there.
+    pub(super) is_cloned: bool,
     /// Reported already; nothing more is written.
     pub(super) has_failed: bool,
 }
@@ -110,15 +125,46 @@ impl FileJob {
 
 impl Batch {
     pub(super) fn new(number: u64) -> Self {
-        let (files, pieces, steps) = (Vec::new(), Vec::new(), Vec::new());
-        Self { number, files, pieces, steps, bytes: 0, text_bytes: 0 }
+        let (files, pieces, copies, steps) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        Self { number, files, pieces, copies, steps, bytes: 0, text_bytes: 0 }
     }
 
     pub(super) fn is_full(&self) -> bool {
         self.bytes >= BYTES_MAX
-            || self.pieces.len() >= PIECE_COUNT_MAX
+            || self.pieces.len() + self.copies.len() >= PIECE_COUNT_MAX
             || self.files.len().max(self.steps.len()) >= STEP_COUNT_MAX
             || self.text_bytes >= TEXT_BYTES_MAX
+    }
+
+    /// The number of the file that is being planned.
+    pub(super) fn current_file(&self) -> u32 {
+        u32::try_from(self.files.len().saturating_sub(1)).unwrap_or(u32::MAX)
+    }
+
+    /// Plans a piece of the current file.
+    pub(super) fn fetch(&mut self, piece: Piece) {
+        self.pieces.push(piece);
+        self.bytes += u64::from(piece.len);
+        self.expect_one_more();
+    }
+
+    /// Plans a copy within the current file; neighbours become one.
+    pub(super) fn copy(&mut self, at: u64, len: u64) {
+        self.bytes += len;
+        let file = self.current_file();
+        match self.copies.last_mut() {
+            Some(last) if last.file == file && last.at + last.len == at => last.len += len,
+            _ => {
+                self.copies.push(CopyRun { file, at, len });
+                self.expect_one_more();
+            }
+        }
+    }
+
+    fn expect_one_more(&mut self) {
+        if let Some(file) = self.files.last_mut() {
+            *file.pieces_left.get_mut() += 1;
+        }
     }
 
     pub(super) fn durability(&self) -> Durability {

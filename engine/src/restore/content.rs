@@ -4,16 +4,35 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::batch::{FileJob, Piece};
+use super::compare::Comparison;
 use super::origin::Place;
 use super::plan::{Planner, Stopped};
 use crate::error::{Error, Kind, Result};
 use crate::model::{Content, Hole, NodeRef};
 
 /// Where the next byte of content goes.
-struct Cursor<'h> {
+pub(super) struct Cursor<'h> {
     at: u64,
     size: u64,
     holes: &'h [Hole],
+}
+
+/// Where a run of a chunk's bytes goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Run {
+    /// Bytes of the file before it.
+    pub(super) at: u64,
+    /// Bytes of the chunk before it.
+    pub(super) skip: u32,
+    pub(super) len: u32,
+}
+
+/// What the plan of a file's content came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Planned {
+    Written,
+    /// The existing file has all of it: nothing was planned.
+    Equal,
 }
 
 impl Planner<'_, '_> {
@@ -24,8 +43,9 @@ impl Planner<'_, '_> {
         job: &Arc<FileJob>,
         content: &Content,
         holes: &[Hole],
-    ) -> std::result::Result<(), Stopped> {
-        let mut cursor = Cursor { at: 0, size: job.size, holes };
+        mut compared: Option<&mut Comparison>,
+    ) -> std::result::Result<Planned, Stopped> {
+        let mut cursor = Cursor::new(job.size, holes);
         for run in (self.origin.chunks)(content) {
             let located =
                 run.and_then(|(chunk, repeat)| Ok((chunk, (self.origin.place)(&chunk)?, repeat)));
@@ -37,17 +57,24 @@ impl Planner<'_, '_> {
                 if self.report.is_stopped() {
                     return Err(Stopped);
                 }
-                if let Err(error) = self.plan_chunk(&mut cursor, &chunk, &place) {
-                    return self.fail(job, error);
-                }
-                if self.batch.is_full() {
-                    self.split(job)?;
+                match self.plan_chunk(&mut cursor, &chunk, &place, compared.as_deref_mut()) {
+                    Err(error) => return self.fail(job, error),
+                    Ok(Planned::Equal) => self.report.progress(),
+                    Ok(Planned::Written) if self.batch.is_full() => self.split(job)?,
+                    Ok(Planned::Written) => {}
                 }
             }
         }
-        match cursor.finish() {
-            Ok(()) => Ok(()),
-            Err(error) => self.fail(job, error),
+        if let Err(error) = cursor.finish() {
+            return self.fail(job, error);
+        }
+        match compared {
+            Some(compared) if compared.is_equal(job.size, holes) => Ok(Planned::Equal),
+            Some(compared) => {
+                self.copy_all(compared.differ());
+                Ok(Planned::Written)
+            }
+            None => Ok(Planned::Written),
         }
     }
 
@@ -60,38 +87,65 @@ impl Planner<'_, '_> {
         Ok(())
     }
 
+    /// Plans one chunk: fetched, or copied if the existing file has it. `Equal` if nothing had to
+    /// be planned so far.
     fn plan_chunk(
         &mut self,
         cursor: &mut Cursor<'_>,
         chunk: &NodeRef,
         place: &Place,
-    ) -> Result<()> {
-        let file = u32::try_from(self.batch.files.len().saturating_sub(1)).unwrap_or(u32::MAX);
-        let mut skip = 0;
-        if place.len == 0 {
-            return Err(damage("an empty chunk"));
-        }
-        while skip < place.len {
-            let (at, len) = cursor.next_run(place.len - skip)?;
-            self.batch.pieces.push(Piece { place: *place, chunk: *chunk, file, skip, len, at });
-            if let Some(file) = self.batch.files.last_mut() {
-                *file.pieces_left.get_mut() += 1;
+        compared: Option<&mut Comparison>,
+    ) -> Result<Planned> {
+        let runs = cursor.next_runs(place.len)?;
+        if let Some(compared) = compared {
+            if compared.has(self.origin, chunk, &runs)? {
+                let copies: Vec<_> = runs.iter().filter_map(|run| compared.keep(*run)).collect();
+                let is_equal = copies.is_empty();
+                self.copy_all(copies);
+                return Ok(if is_equal { Planned::Equal } else { Planned::Written });
             }
-            skip += len;
+            self.copy_all(compared.differ());
         }
-        self.batch.bytes += u64::from(place.len);
-        Ok(())
+        let file = self.batch.current_file();
+        for Run { at, skip, len } in runs {
+            self.batch.fetch(Piece { place: *place, chunk: *chunk, file, skip, len, at });
+        }
+        Ok(Planned::Written)
     }
 
-    fn fail(&mut self, job: &Arc<FileJob>, error: Error) -> std::result::Result<(), Stopped> {
+    fn copy_all(&mut self, runs: Vec<(u64, u64)>) {
+        for (at, len) in runs {
+            self.batch.copy(at, len);
+        }
+    }
+
+    fn fail(&mut self, job: &Arc<FileJob>, error: Error) -> std::result::Result<Planned, Stopped> {
         job.state().has_failed = true;
         self.links.forget(job.link_group);
         self.report.damaged(job.path.as_bytes(), error);
-        if self.report.is_stopped() { Err(Stopped) } else { Ok(()) }
+        if self.report.is_stopped() { Err(Stopped) } else { Ok(Planned::Written) }
     }
 }
 
-impl Cursor<'_> {
+impl<'h> Cursor<'h> {
+    pub(super) fn new(size: u64, holes: &'h [Hole]) -> Self {
+        Self { at: 0, size, holes }
+    }
+
+    /// Where the next chunk goes, `len` bytes long.
+    pub(super) fn next_runs(&mut self, len: u32) -> Result<Vec<Run>> {
+        if len == 0 {
+            return Err(damage("an empty chunk"));
+        }
+        let (mut runs, mut skip) = (Vec::with_capacity(1), 0);
+        while skip < len {
+            let (at, run_len) = self.next_run(len - skip)?;
+            runs.push(Run { at, skip, len: run_len });
+            skip += run_len;
+        }
+        Ok(runs)
+    }
+
     /// Where up to `len` more bytes go, without crossing a hole.
     fn next_run(&mut self, len: u32) -> Result<(u64, u32)> {
         self.skip_holes()?;

@@ -6,11 +6,14 @@
 
 mod apply;
 mod batch;
+mod compare;
 mod content;
+mod delete;
 mod filter;
 mod links;
 mod origin;
 mod plan;
+mod readback;
 mod report;
 mod room;
 mod selection;
@@ -23,6 +26,7 @@ mod tests;
 pub use origin::{ChunkStream, EntryStream, FramePlace, Origin, PackNumber, Place};
 pub use sources::restore;
 
+use std::collections::HashSet;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicUsize};
@@ -31,12 +35,14 @@ use std::thread;
 
 use crate::error::{Error, Kind, Result};
 use crate::observe::Observer;
-use crate::target::Target;
+use crate::target::{Look, Policy, Target};
 use apply::{Bytes, Writer};
 use batch::Batch;
+use delete::{Deletion, Mode};
 use filter::Filter;
 use links::Links;
 use plan::Planner;
+use readback::Readback;
 use report::Report;
 use selection::Selection;
 use settle::Settler;
@@ -47,10 +53,11 @@ const THREAD_COUNT_MAX: usize = 8;
 /// What becomes of files that are there already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Overwrite {
-    /// Everything is written again.
+    /// Files are compared byte for byte: what is equal is kept, what differs is fetched.
     #[default]
     Always,
-    /// A file of the same size and modification time keeps its content; its metadata is set.
+    /// A file of the same size and modification time is believed to be equal and not read; others
+    /// are compared. Metadata is set in any case.
     IfChanged,
     /// What is there stays as it is.
     Never,
@@ -74,6 +81,21 @@ pub struct RestoreOptions {
     pub overwrite: Overwrite,
     /// Aligned runs of 64 KiB of zeros become holes.
     pub sparse: bool,
+    /// What stands below the restored paths and is not in the snapshot is removed at the end, as
+    /// far as the patterns select it.
+    pub delete: bool,
+    /// What is never removed, whatever the snapshot has: the repository above all.
+    pub kept: Vec<PathBuf>,
+    /// Everything restored is read back and compared.
+    pub verify: bool,
+    /// Begins even if it does not seem to fit.
+    pub no_space_check: bool,
+    /// Leaves owners and groups as the system gives them.
+    pub no_owner: bool,
+    /// Gives files their set-user-id and set-group-id too.
+    pub set_ids: bool,
+    /// Makes character and block devices too.
+    pub devices: bool,
 }
 
 /// An entry that was not restored.
@@ -108,6 +130,14 @@ pub struct RestoreSummary {
     pub lost: u64,
     /// Bytes written, or in a dry run the sum of the files' sizes.
     pub bytes: u64,
+    /// Sealed bytes of content read from the repository.
+    pub fetched_bytes: u64,
+    /// Removed from the target, or in a dry run what would be.
+    pub removed: u64,
+    /// Entries read back.
+    pub compared: u64,
+    /// Those of them that differ from the snapshot; not among the counted problems.
+    pub differing: u64,
     /// The first 1000 problems.
     pub problems: Vec<RestoreProblem>,
     pub problem_count: u64,
@@ -115,42 +145,139 @@ pub struct RestoreSummary {
     pub damaged_count: u64,
 }
 
-/// Restores one source of a snapshot. Problems of single entries are reported, counted, and the
-/// work goes on.
+/// Restores sources of a snapshot, one after the other. Problems of single entries are reported,
+/// counted, and the work goes on.
 ///
 /// # Errors
 /// `NoSpace` naming the target; `Interrupted`; `Conflict` while another restore writes there;
-/// `Input` for an unsound pattern; `NotFound` if the folder is not in the snapshot; `Unavailable`
-/// if the store goes away. No temporary is left behind; what has its name is whole.
-pub fn restore_origin(
-    origin: &Origin<'_>,
+/// `Input` for an unsound pattern; `NotFound` if the folder is not in the snapshot; `Refused` for
+/// what must not be deleted; `Unavailable` if the store goes away. No temporary is left behind;
+/// what has its name is whole.
+pub fn restore_origins(
+    origins: &[Origin<'_>],
     options: &RestoreOptions,
     observer: &dyn Observer,
 ) -> Result<RestoreSummary> {
     let filter = Filter::new(&options.includes, &options.excludes)?;
-    let report = Report::new(observer, origin.bytes_total);
-    if !options.folder.is_empty() && (origin.entries)(&options.folder).next().is_none() {
-        let folder = String::from_utf8_lossy(&options.folder).escape_debug().to_string();
-        let what = format!("{folder}: no such path in the snapshot");
-        return Err(Error::new(Kind::NotFound, what));
+    let origins = &holding(origins, options)?[..];
+    if options.verify && options.overwrite == Overwrite::Never {
+        let what =
+            "what is never overwritten need not be what the snapshot has: it cannot be verified";
+        return Err(Error::new(Kind::Input, what));
     }
-    let selection = Selection::new(&filter, &options.folder);
+    if options.delete {
+        delete::refuse_partial(origins)?;
+    }
+    let bytes_total = origins.iter().map(|origin| origin.bytes_total).sum();
+    let report = Report::new(observer, bytes_total);
     if options.dry_run {
-        plan::count(origin, options, selection, &report);
+        for origin in origins {
+            plan::count(origin, options, Selection::new(&filter, &options.folder), &report);
+        }
+        delete_extra(origins, options, &filter, &report, Mode::Count)?;
         return report.into_summary();
     }
-    let target = Target::open(&options.target)?;
-    room::check(origin, options, &filter, &target, &report)?;
-    let links = Links::default();
-    run(origin, options, &target, &report, &links, selection);
+    if !options.no_space_check {
+        room::check(origins, options, &filter, &report)?;
+    }
+    // Refused before anything is written.
+    look(options)?;
+    let policy = Policy { no_owner: options.no_owner, set_ids: options.set_ids };
+    let target = Target::open(&options.target, policy)?;
+    for origin in origins {
+        if !report.is_stopped() {
+            let selection = Selection::new(&filter, &options.folder);
+            run(origin, options, &target, &report, &Links::default(), selection);
+        }
+    }
     if report.is_stopped() {
         target.clean();
+    } else {
+        delete_extra(origins, options, &filter, &report, Mode::Remove)?;
+        read_back(origins, options, &filter, &report, target.is_root())?;
     }
     for note in target.take_notes() {
         let first = String::from_utf8_lossy(&note.first).escape_debug().to_string();
         report.note(&format!("{} (first of {}: {first})", note.what, note.count));
     }
     report.into_summary()
+}
+
+/// Those of `origins` that have the folder.
+fn holding<'a, 'o>(
+    origins: &'a [Origin<'o>],
+    options: &RestoreOptions,
+) -> Result<Vec<&'a Origin<'o>>> {
+    if options.folder.is_empty() {
+        return Ok(origins.iter().collect());
+    }
+    let has_folder = |origin: &&Origin<'_>| (origin.entries)(&options.folder).next().is_some();
+    let holding: Vec<_> = origins.iter().filter(has_folder).collect();
+    if holding.is_empty() {
+        let folder = String::from_utf8_lossy(&options.folder).escape_debug().to_string();
+        let what = format!("{folder}: no such path in the snapshot");
+        return Err(Error::new(Kind::NotFound, what));
+    }
+    Ok(holding)
+}
+
+/// The target as it stands, if it does; checked if something in it is to be deleted.
+fn look(options: &RestoreOptions) -> Result<Option<Look>> {
+    let look = Look::open(&options.target, &options.kept)?;
+    if let Some(look) = &look
+        && options.delete
+    {
+        look.refuse_system_root()?;
+    }
+    Ok(look)
+}
+
+fn delete_extra(
+    origins: &[&Origin<'_>],
+    options: &RestoreOptions,
+    filter: &Filter,
+    report: &Report<'_>,
+    mode: Mode,
+) -> Result<()> {
+    if !options.delete {
+        return Ok(());
+    }
+    if report.is_damaged() {
+        report.note("nothing is deleted, as the repository did not give everything");
+        return Ok(());
+    }
+    let Some(look) = look(options)? else { return Ok(()) };
+    let others = paths_without_roots(origins, options)?;
+    let deletion = Deletion { look: &look, options, filter, report, mode, others: &others };
+    origins.iter().try_for_each(|origin| deletion.run(origin))
+}
+
+/// Paths below the target of streams, which have no folder of their own.
+fn paths_without_roots(
+    origins: &[&Origin<'_>],
+    options: &RestoreOptions,
+) -> Result<HashSet<Vec<u8>>> {
+    let mut paths = HashSet::new();
+    for origin in origins.iter().filter(|origin| origin.roots.is_empty()) {
+        for entry in (origin.entries)(&options.folder) {
+            paths.insert(entry?.path.as_bytes().to_vec());
+        }
+    }
+    Ok(paths)
+}
+
+fn read_back(
+    origins: &[&Origin<'_>],
+    options: &RestoreOptions,
+    filter: &Filter,
+    report: &Report<'_>,
+    is_root: bool,
+) -> Result<()> {
+    if let (true, Some(look)) = (options.verify, look(options)?) {
+        let readback = Readback { look: &look, options, filter, report, is_root };
+        origins.iter().for_each(|origin| readback.run(origin));
+    }
+    Ok(())
 }
 
 fn run<'a>(

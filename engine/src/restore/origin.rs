@@ -30,8 +30,16 @@ pub struct Origin<'a> {
     /// Proves that the chunk stands at its place in the frame's plaintext, by naming it again.
     /// Called from several threads.
     pub prove: &'a Prove<'a>,
+    /// True if these bytes are the chunk, by naming them.
+    pub is_chunk: &'a (dyn Fn(&NodeRef, &[u8]) -> Result<bool> + Sync + 'a),
     /// The bytes of a chunk from any copy, proven: asked when the frame at its place failed.
     pub chunk: &'a (dyn Fn(&NodeRef) -> Result<Vec<u8>> + Sync + 'a),
     /// Bytes of all files as the snapshot tells them, if it does.
     pub bytes_total: Option<u64>,
+    /// The same of entries.
+    pub entries_total: Option<u64>,
+    /// The paths that were asked for in the backup, as entries have them; none of a stream.
+    pub roots: Vec<Vec<u8>>,
+    /// Everything below the roots could be read.
+    pub is_complete: bool,
 }

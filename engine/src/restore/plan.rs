@@ -1,10 +1,13 @@
 //! From entries to batches: makes directories and special files at once, plans the rest.
 
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32};
 use std::sync::mpsc::SyncSender;
 
 use super::batch::{Batch, BatchFile, FileJob, LinkJob, Step};
+use super::compare::Comparison;
+use super::content::Planned;
 use super::links::Links;
 use super::origin::Origin;
 use super::report::{Report, add};
@@ -12,7 +15,7 @@ use super::selection::{Selection, Verdict};
 use super::{Overwrite, RestoreOptions};
 use crate::model::{Entry, EntryKind, Xattr};
 use crate::observe::Action;
-use crate::target::{Existing, Folder, Metadata, Special, Target, TargetError};
+use crate::target::{Existing, FileFacts, Folder, Metadata, Special, Target, TargetError};
 
 /// Bytes an entry takes besides its path and attributes, roughly.
 const ENTRY_LEN: usize = 64;
@@ -190,7 +193,14 @@ impl<'a, 'o> Planner<'a, 'o> {
             metadata.xattrs.iter().map(|xattr| xattr.name.len() + xattr.value.len()).sum::<usize>();
         let is_further_name = entry.link_group != 0 && self.links.contains(entry.link_group);
         let is_linked = is_further_name && self.options.overwrite != Overwrite::Never;
-        if !is_linked && self.is_kept(folder, &entry, &metadata)? {
+        let existing = if is_linked { Existing::Nothing } else { self.look(folder, &entry)? };
+        if self.is_kept(folder, &entry, &metadata, &existing) {
+            return Ok(());
+        }
+        if is_device(&entry.kind) && !self.options.devices {
+            let what = "devices were left out, as they were not asked for";
+            self.target.left_out(what, entry.path.as_bytes());
+            self.skipped(entry.path.as_bytes(), 0);
             return Ok(());
         }
         if is_further_name {
@@ -202,7 +212,7 @@ impl<'a, 'o> Planner<'a, 'o> {
         }
         self.links.set(entry.link_group, folder, entry.path.name(), None);
         match &entry.kind {
-            EntryKind::File { .. } => self.plan_file(folder, entry, metadata),
+            EntryKind::File { .. } => self.plan_file(folder, entry, metadata, existing),
             EntryKind::Directory => Ok(()),
             EntryKind::Symlink { target } => {
                 self.make(folder, &entry, Special::Symlink { target }, &metadata)
@@ -224,41 +234,65 @@ impl<'a, 'o> Planner<'a, 'o> {
         }
     }
 
-    /// True if what has the name stays, as the overwrite mode asks, or as a directory is in the
-    /// way.
+    /// What has the name of `entry`. A name that cannot even be looked at is refused when it is
+    /// written.
+    fn look(
+        &mut self,
+        folder: &Arc<Folder>,
+        entry: &Entry,
+    ) -> std::result::Result<Existing, Stopped> {
+        match self.target.existing(folder, entry.path.name()) {
+            Ok(existing) => Ok(existing),
+            Err(TargetError::Entry(_)) => Ok(Existing::Nothing),
+            Err(error) => self.refused(entry.path.as_bytes(), error).and(Err(Stopped)),
+        }
+    }
+
+    /// True if what has the name stays as it is, as the overwrite mode asks.
     fn is_kept(
         &mut self,
         folder: &Arc<Folder>,
         entry: &Entry,
         metadata: &Metadata,
-    ) -> std::result::Result<bool, Stopped> {
-        if self.options.overwrite == Overwrite::Always {
-            return Ok(false);
-        }
-        let path = entry.path.as_bytes();
-        let existing = match self.target.existing(folder, entry.path.name()) {
-            Ok(existing) => existing,
-            Err(error) => return self.refused(path, error).map(|()| true),
-        };
-        let is_kept = match existing {
-            Existing::Nothing => false,
-            _ if self.options.overwrite == Overwrite::Never => true,
-            Existing::Other { .. } => false,
-            Existing::File { handle, size, mtime, inode } => {
-                let is_same = matches!(entry.kind, EntryKind::File { size: wanted, .. } if wanted == size)
-                    && mtime == entry.mtime;
+        existing: &Existing,
+    ) -> bool {
+        match (self.options.overwrite, existing) {
+            (_, Existing::Nothing) => false,
+            (Overwrite::Never, _) => {
+                self.skipped(entry.path.as_bytes(), entry.file_size());
+                true
+            }
+            (Overwrite::IfChanged, Existing::File { handle, facts }) => {
+                let is_same = matches!(entry.kind, EntryKind::File { size, .. } if size == facts.size)
+                    && facts.is_alone
+                    && facts.mtime == entry.mtime;
                 if is_same {
-                    self.target.refresh(&handle, path, metadata);
-                    self.links.set(entry.link_group, folder, entry.path.name(), Some(inode));
+                    self.mend(folder, entry, metadata, handle, facts);
                 }
                 is_same
             }
-        };
-        if is_kept {
-            add(&self.report.counts.skipped, 1);
-            self.report.entry(Action::Skipped, path, entry.file_size());
+            _ => false,
         }
-        Ok(is_kept)
+    }
+
+    /// Keeps the content of an existing file and sets its metadata.
+    fn mend(
+        &mut self,
+        folder: &Arc<Folder>,
+        entry: &Entry,
+        metadata: &Metadata,
+        handle: &OwnedFd,
+        facts: &FileFacts,
+    ) {
+        let path = entry.path.as_bytes();
+        self.target.refresh(handle, path, metadata);
+        self.links.set(entry.link_group, folder, entry.path.name(), Some(facts.inode));
+        self.skipped(path, entry.file_size());
+    }
+
+    fn skipped(&self, path: &[u8], size: u64) {
+        add(&self.report.counts.skipped, 1);
+        self.report.entry(Action::Skipped, path, size);
     }
 
     fn make(
@@ -289,20 +323,31 @@ impl<'a, 'o> Planner<'a, 'o> {
         folder: &Arc<Folder>,
         entry: Entry,
         metadata: Metadata,
+        existing: Existing,
     ) -> std::result::Result<(), Stopped> {
-        let EntryKind::File { size, content, holes } = entry.kind else { return Ok(()) };
+        let EntryKind::File { size, content, holes } = &entry.kind else { return Ok(()) };
+        let mut compared = match existing {
+            Existing::File { handle, facts } => Some(Comparison::new(handle, facts)),
+            _ => None,
+        };
         let job = Arc::new(FileJob {
             folder: Arc::clone(folder),
-            path: entry.path,
+            path: entry.path.clone(),
             metadata,
-            size,
+            size: *size,
             has_holes: !holes.is_empty(),
             link_group: entry.link_group,
+            existing: compared.as_ref().map(|compared| compared.facts),
             is_hidden: AtomicBool::new(folder.is_staged_in(self.batch.number)),
             state: std::sync::Mutex::default(),
         });
         self.place_file(&job);
-        self.plan_content(&job, &content, &holes)?;
+        let planned = self.plan_content(&job, content, holes, compared.as_mut())?;
+        if let (Planned::Equal, Some(compared)) = (planned, &compared) {
+            self.batch.files.pop();
+            self.mend(folder, &entry, &job.metadata, &compared.handle, &compared.facts);
+            return Ok(());
+        }
         if let Some(file) = self.batch.files.last_mut() {
             file.is_last = true;
         }
@@ -392,6 +437,7 @@ pub(super) fn count(
             (Verdict::Excluded, _) => add(&counts.excluded, 1),
             (Verdict::Wanted, kind) => {
                 let count = match kind {
+                    kind if is_device(kind) && !options.devices => &counts.skipped,
                     EntryKind::File { .. } => &counts.files,
                     EntryKind::Directory => &counts.directories,
                     _ => &counts.others,
@@ -403,6 +449,10 @@ pub(super) fn count(
             _ => {}
         }
     }
+}
+
+fn is_device(kind: &EntryKind) -> bool {
+    matches!(kind, EntryKind::CharDevice { .. } | EntryKind::BlockDevice { .. })
 }
 
 fn parent_of(path: &[u8]) -> &[u8] {

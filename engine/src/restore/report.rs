@@ -1,5 +1,6 @@
 //! What came of a restore so far, shared by its threads.
 
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
@@ -35,6 +36,12 @@ pub(super) struct Counts {
     /// Entries below something that could not be restored.
     pub(super) lost: AtomicU64,
     pub(super) bytes: AtomicU64,
+    /// Deleted, as the snapshot does not have them.
+    pub(super) removed: AtomicU64,
+    /// Read back and compared.
+    pub(super) compared: AtomicU64,
+    /// Those of them that differ.
+    pub(super) differing: AtomicU64,
     pub(super) problems: AtomicU64,
     pub(super) damaged: AtomicU64,
 }
@@ -101,6 +108,26 @@ impl<'a> Report<'a> {
         self.add(problem);
     }
 
+    /// An entry that reads back otherwise than it should.
+    pub(super) fn differs(&self, path: &[u8], what: &str) {
+        let what = format!("differs: {what}");
+        let problem = RestoreProblem { path: path.to_vec(), what, is_damage: true };
+        self.observer.event(Event::Finding(&problem.to_string()));
+        add(&self.counts.differing, 1);
+        self.keep(problem);
+    }
+
+    /// The paths of the problems so far, those that are kept.
+    pub(super) fn problem_paths(&self) -> HashSet<Vec<u8>> {
+        let problems = self.problems.lock().unwrap_or_else(PoisonError::into_inner);
+        problems.iter().map(|problem| problem.path.clone()).collect()
+    }
+
+    /// True if the repository did not give everything.
+    pub(super) fn is_damaged(&self) -> bool {
+        self.counts.damaged.load(Ordering::Relaxed) > 0
+    }
+
     /// The store gave bytes.
     pub(super) fn is_available(&self) {
         if self.unavailable.load(Ordering::Relaxed) != 0 {
@@ -132,6 +159,10 @@ impl<'a> Report<'a> {
 
     fn add(&self, problem: RestoreProblem) {
         add(&self.counts.problems, 1);
+        self.keep(problem);
+    }
+
+    fn keep(&self, problem: RestoreProblem) {
         let mut problems = self.problems.lock().unwrap_or_else(PoisonError::into_inner);
         if problems.len() < PROBLEM_COUNT_MAX {
             problems.push(problem);
@@ -154,6 +185,10 @@ impl<'a> Report<'a> {
             excluded: counts.excluded.into_inner(),
             lost: counts.lost.into_inner(),
             bytes: counts.bytes.into_inner(),
+            removed: counts.removed.into_inner(),
+            compared: counts.compared.into_inner(),
+            differing: counts.differing.into_inner(),
+            fetched_bytes: 0,
             problem_count: counts.problems.into_inner(),
             damaged_count: counts.damaged.into_inner(),
             problems: self.problems.into_inner().unwrap_or_else(PoisonError::into_inner),

@@ -3,62 +3,60 @@
 use std::sync::Arc;
 
 use super::origin::{ChunkStream, EntryStream, Origin, Place};
-use super::{RestoreOptions, RestoreSummary, restore_origin};
+use super::{RestoreOptions, RestoreSummary, restore_origins};
 use crate::error::{Error, Kind, Result};
 use crate::manifest::{Entries, chunks_of, decode_xattrs};
-use crate::model::{Content, NodeRef, Purpose, Snapshot, Source, Xattr, Xattrs};
+use crate::model::{
+    Content, NodeRef, Purpose, Snapshot, SnapshotState, Source, SourceStatus, Xattr, Xattrs,
+};
 use crate::observe::{Event, Observer};
-use crate::repo::{ChunkReader, Repository};
+use crate::repo::{ChunkReader, Repository, sources_of};
 
-/// Restores what `options` ask for of every source that `snapshot` holds; of one that failed in the backup it notes
-/// so. Problems of single entries are reported, counted, and the work goes on.
+/// Restores what `options` ask for of the sources that `snapshot` holds, or of the one that `only`
+/// names; of one that failed in the backup it notes so. Problems of single entries are reported,
+/// counted, and the work goes on.
 ///
 /// # Errors
-/// `NoSpace` naming the target; `Interrupted`; `Conflict` while another restore writes there;
-/// `Input` for an unsound pattern; `NotFound` if the folder is in no source; `Unavailable` if the
-/// store goes away. No temporary is left behind; what has its name is whole.
+/// As [`restore_origins`]; `NotFound` if there is no source `only`.
 pub fn restore(
     repo: &Repository,
     snapshot: &Snapshot,
+    only: Option<&str>,
     options: &RestoreOptions,
     observer: &dyn Observer,
 ) -> Result<RestoreSummary> {
-    let reader = repo.reader(observer)?;
-    let mut summary: Option<RestoreSummary> = None;
-    let mut absent = None;
-    for source in &snapshot.sources {
-        let Some(root) = source.root else {
-            let what =
-                format!("source {} was not captured: the snapshot does not hold it", source.name);
-            observer.event(Event::Note(&what));
-            continue;
-        };
-        match restore_source(&reader, source, root, options, observer) {
-            Ok(part) => match &mut summary {
-                Some(summary) => summary.add(part),
-                None => summary = Some(part),
-            },
-            Err(error) if error.kind() == Kind::NotFound && !options.folder.is_empty() => {
-                absent = Some(error);
-            }
-            Err(error) => return Err(error),
-        }
+    let sources = sources_of(snapshot, only)?;
+    for source in sources.iter().filter(|source| source.root.is_none()) {
+        let name = &source.name;
+        let what = format!("source {name} was not captured: the snapshot does not hold it");
+        observer.event(Event::Note(&what));
     }
-    let nothing = || Error::new(Kind::NotFound, "the snapshot holds nothing to restore");
-    summary.ok_or_else(|| absent.unwrap_or_else(nothing))
+    let held: Vec<_> =
+        sources.into_iter().filter_map(|source| Some((source, source.root?))).collect();
+    if held.is_empty() {
+        return Err(Error::new(Kind::NotFound, "the snapshot holds nothing to restore"));
+    }
+    let reader = repo.reader(observer)?;
+    let mut summary = restore_held(&reader, snapshot.state, &held, options, observer)?;
+    summary.fetched_bytes = reader.fetched_bytes();
+    Ok(summary)
 }
 
-fn restore_source(
+fn restore_held(
     reader: &ChunkReader<'_>,
-    source: &Source,
-    root: NodeRef,
+    state: SnapshotState,
+    held: &[(&Source, NodeRef)],
     options: &RestoreOptions,
     observer: &dyn Observer,
 ) -> Result<RestoreSummary> {
     let get = |node: &NodeRef| reader.node(node);
     let get = &get;
-    let entries =
-        |folder: &[u8]| -> EntryStream<'_> { Box::new(Entries::within(&root, folder, get)) };
+    let entries: Vec<_> = held
+        .iter()
+        .map(|(_, root)| {
+            move |folder: &[u8]| -> EntryStream<'_> { Box::new(Entries::within(root, folder, get)) }
+        })
+        .collect();
     let chunks = |content: &Content| -> ChunkStream<'_> { Box::new(chunks_of(content, get)) };
     let attributes = |xattrs: &Xattrs| stored_attributes(reader, xattrs);
     let place = |chunk: &NodeRef| -> Result<Place> {
@@ -70,18 +68,35 @@ fn restore_source(
     let prove = |chunk: &NodeRef, place: &Place, plain: &[u8]| {
         reader.checked(chunk.class, Purpose::Data, &chunk.id, place, plain).map(|_| ())
     };
+    let is_chunk = |chunk: &NodeRef, bytes: &[u8]| reader.is_chunk(chunk, bytes);
     let chunk = |chunk: &NodeRef| reader.chunk(chunk);
-    let origin = Origin {
-        entries: &entries,
-        chunks: &chunks,
-        attributes: &attributes,
-        place: &place,
-        frame: &frame,
-        prove: &prove,
-        chunk: &chunk,
-        bytes_total: Some(source.bytes),
+    let origin = |((source, _), entries)| -> Origin<'_> {
+        let source: &Source = source;
+        Origin {
+            entries,
+            chunks: &chunks,
+            attributes: &attributes,
+            place: &place,
+            frame: &frame,
+            prove: &prove,
+            is_chunk: &is_chunk,
+            chunk: &chunk,
+            bytes_total: Some(source.bytes),
+            entries_total: Some(source.entries),
+            roots: source.roots.iter().map(|root| relative(root)).collect(),
+            is_complete: source.errors == 0
+                && source.status == SourceStatus::Complete
+                && state != SnapshotState::Incomplete,
+        }
     };
-    restore_origin(&origin, options, observer)
+    let origins: Vec<_> =
+        held.iter().zip(&entries).map(|(held, entries)| origin((*held, entries as &_))).collect();
+    restore_origins(&origins, options, observer)
+}
+
+/// An absolute path as entries have it.
+fn relative(root: &[u8]) -> Vec<u8> {
+    root.strip_prefix(b"/").unwrap_or(root).to_vec()
 }
 
 fn stored_attributes(reader: &ChunkReader<'_>, xattrs: &Xattrs) -> Result<Vec<Xattr>> {
@@ -101,22 +116,5 @@ fn stored_attributes(reader: &ChunkReader<'_>, xattrs: &Xattrs) -> Result<Vec<Xa
             }
             Ok(decode_xattrs(&list)?)
         }
-    }
-}
-
-impl RestoreSummary {
-    /// Adds the counts of another source.
-    fn add(&mut self, other: Self) {
-        self.files += other.files;
-        self.directories += other.directories;
-        self.others += other.others;
-        self.links += other.links;
-        self.skipped += other.skipped;
-        self.excluded += other.excluded;
-        self.lost += other.lost;
-        self.bytes += other.bytes;
-        self.problem_count += other.problem_count;
-        self.damaged_count += other.damaged_count;
-        self.problems.extend(other.problems);
     }
 }

@@ -10,6 +10,7 @@ use super::error::{Named, Outcome, TargetError};
 use super::file::FilePlan;
 use super::special::Original;
 use super::{Durability, Folder, Metadata, Target};
+use crate::crash;
 
 /// Bytes moved at a time.
 const STEP_LEN: usize = 256 << 10;
@@ -57,6 +58,69 @@ impl Target {
         Ok(file.inode())
     }
 
+    /// Makes `into`, which is empty, share all bytes of `from` and have `len` bytes; false if the
+    /// file system cannot.
+    ///
+    /// # Errors
+    /// `Fatal` if the target is full.
+    pub fn clone_data(&self, from: &OwnedFd, into: &OwnedFd, len: u64) -> Outcome<bool> {
+        crash::point("clone file");
+        if rustix::fs::ioctl_ficlone(into, from).is_err() {
+            return Ok(false);
+        }
+        crash::point("file cloned");
+        rustix::fs::ftruncate(into, len).named("set length")?;
+        Ok(true)
+    }
+
+    /// Copies `len` bytes at `at` to the same place of another file; in the kernel unless
+    /// `is_sparse`.
+    ///
+    /// # Errors
+    /// `Entry` if `from` is shorter; as of writing.
+    pub fn copy_range(
+        &self,
+        from: &OwnedFd,
+        into: &OwnedFd,
+        range: (u64, u64),
+        is_sparse: bool,
+    ) -> Outcome<()> {
+        let (mut at, end) = (range.0, range.0 + range.1);
+        crash::point("copy range");
+        while !is_sparse && at < end {
+            let (mut read_at, mut write_at) = (at, at);
+            let want = usize::try_from(end - at).unwrap_or(usize::MAX);
+            let copied = rustix::fs::copy_file_range(
+                from,
+                Some(&mut read_at),
+                into,
+                Some(&mut write_at),
+                want,
+            );
+            match copied {
+                Ok(0) => return Err(shorter("the existing file")),
+                Ok(len) => at += len as u64,
+                Err(Errno::INTR) => {}
+                Err(errno @ (Errno::NOSPC | Errno::DQUOT | Errno::FBIG)) => {
+                    return Err(TargetError::from_errno("copy file", errno));
+                }
+                // Not between these two: by hand. A disk that cannot be read says so there.
+                Err(_) => break,
+            }
+        }
+        let mut buffer = vec![0; STEP_LEN];
+        while at < end {
+            let step = STEP_LEN.min(usize::try_from(end - at).unwrap_or(usize::MAX));
+            if !super::existing::read_exactly(from, at, &mut buffer[..step]) {
+                return Err(shorter("the existing file"));
+            }
+            self.write(into, at, &buffer[..step], is_sparse)?;
+            at += step as u64;
+        }
+        crash::point("range copied");
+        Ok(())
+    }
+
     fn copy_data(&self, from: &OwnedFd, into: &OwnedFd, size: u64) -> Outcome<()> {
         let mut buffer = vec![0; STEP_LEN];
         let mut at = 0;
@@ -68,13 +132,15 @@ impl Target {
             };
             let len = rustix::io::pread(from, &mut buffer[..], at).named("read file")?;
             if len == 0 {
-                return Err(TargetError::Entry(
-                    "the file it is another name of became shorter".to_owned(),
-                ));
+                return Err(shorter("the file it is another name of"));
             }
             self.write(into, at, &buffer[..len], false)?;
             at += len as u64;
         }
         Ok(())
     }
+}
+
+fn shorter(which: &str) -> TargetError {
+    TargetError::Entry(format!("{which} became shorter"))
 }

@@ -13,7 +13,7 @@ use crate::model::{Time, Xattr};
 const DEFAULT_ACL: &[u8] = b"system.posix_acl_default";
 const ACCESS_ACL: &[u8] = b"system.posix_acl_access";
 /// `UTIME_OMIT`: leaves the access time, which is not kept, as it is.
-const OMIT: i64 = 0x3fff_fffe;
+pub(super) const OMIT: i64 = 0x3fff_fffe;
 /// Set-user-id and set-group-id.
 const SET_ID: u32 = 0o6000;
 
@@ -26,6 +26,15 @@ pub struct Metadata {
     pub mode: u32,
     pub mtime: Time,
     pub xattrs: Vec<Xattr>,
+}
+
+/// What is given back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Policy {
+    /// Owners and groups are left as the system gives them.
+    pub no_owner: bool,
+    /// Set-user-id and set-group-id of files too; directories get theirs in any case.
+    pub set_ids: bool,
 }
 
 /// Something that could not be set, with how many entries it befell.
@@ -43,11 +52,13 @@ pub struct Note {
 pub(super) struct Notes(Mutex<BTreeMap<String, (u64, Vec<u8>)>>);
 
 /// What this process may do.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) struct Rights {
     pub(super) is_root: bool,
     pub(super) uid: u32,
     pub(super) gid: u32,
+    /// Further groups of this process.
+    groups: Vec<u32>,
     /// Mode bits that new files do not get; all of them if unknown.
     pub(super) umask: u32,
 }
@@ -75,6 +86,9 @@ impl Rights {
             is_root: uid.is_root(),
             uid: uid.as_raw(),
             gid: rustix::process::getegid().as_raw(),
+            groups: rustix::process::getgroups()
+                .map(|groups| groups.into_iter().map(Gid::as_raw).collect())
+                .unwrap_or_default(),
             umask: umask(),
         }
     }
@@ -176,30 +190,52 @@ impl Target {
         if before == Some((metadata.uid, metadata.gid)) {
             return true;
         }
+        if self.policy.no_owner {
+            return false;
+        }
         let (uid, gid) = (raw_uid(metadata.uid), raw_gid(metadata.gid));
         if uid.is_none() || gid.is_none() {
             self.note(path, "owner", Err(Errno::INVAL));
             return false;
         }
-        let is_own = metadata.uid == self.rights.uid;
-        // Without privilege the group may still be another one of ours.
-        let outcome = if self.rights.is_root { chown(uid, gid) } else { chown(None, gid) };
-        match outcome {
-            Ok(()) if self.rights.is_root || is_own => true,
-            Ok(()) => {
-                self.note(path, "owner", Err(Errno::PERM));
-                false
-            }
-            Err(errno) => {
-                self.note(path, if is_own { "group" } else { "owner" }, Err(errno));
-                false
-            }
+        if !self.rights.is_root {
+            return self.wanted_group(metadata, path, |gid| chown(None, Some(gid)));
         }
+        let outcome = chown(uid, gid);
+        self.note(path, "owner", outcome);
+        outcome.is_ok()
+    }
+
+    /// Without privilege the group may still be another one of ours; nothing else is tried.
+    fn wanted_group(
+        &self,
+        metadata: &Metadata,
+        path: &[u8],
+        chown: impl Fn(Gid) -> rustix::io::Result<()>,
+    ) -> bool {
+        let rights = &self.rights;
+        let is_ours = metadata.gid == rights.gid || rights.groups.contains(&metadata.gid);
+        let owned = metadata.uid == rights.uid && is_ours;
+        if is_ours && let Err(errno) = chown(Gid::from_raw(metadata.gid)) {
+            self.note(path, "group", Err(errno));
+            return false;
+        }
+        if !owned {
+            let what = "what belongs to others now belongs to the user who restores, as only root \
+                        can give files away";
+            self.notes.add(what.to_owned(), path);
+        }
+        owned
     }
 
     /// Set-id bits are for the recorded owner only.
     fn wanted_mode(&self, mode: u32, owned: bool, shape: Shape, path: &[u8]) -> u32 {
         let mode = mode & 0o7777;
+        if mode & SET_ID != 0 && shape != Shape::Directory && !self.policy.set_ids {
+            let what = "set-user-id and set-group-id were left out, as they were not asked for";
+            self.notes.add(what.to_owned(), path);
+            return mode & !SET_ID;
+        }
         if owned || shape == Shape::Directory || mode & SET_ID == 0 {
             return mode;
         }

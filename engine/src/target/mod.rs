@@ -12,6 +12,7 @@ mod error;
 mod existing;
 mod file;
 mod folder;
+mod look;
 mod metadata;
 mod special;
 mod spool;
@@ -20,10 +21,11 @@ mod sync;
 mod temporary;
 
 pub use error::{Outcome, TargetError};
-pub use existing::Existing;
+pub use existing::{Existing, FileFacts, is_zero_at, read_exactly};
 pub use file::{FilePlan, NewFile};
 pub use folder::{Folder, Made};
-pub use metadata::{Metadata, Note};
+pub use look::{Found, Look, Seen, SeenShape, room_at};
+pub use metadata::{Metadata, Note, Policy};
 pub use special::{Original, Special};
 pub use spool::Spool;
 pub use sync::Durability;
@@ -48,19 +50,30 @@ pub struct Target {
     root: Arc<Folder>,
     location: String,
     rights: Rights,
+    policy: Policy,
     notes: Notes,
     handles: Handles,
     devices: Devices,
     temporaries: Temporaries,
 }
 
-/// Room on the file system of a target, bytes.
+/// Room on the file system of a target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Room {
-    /// What this process may still write.
-    pub available: u64,
-    /// The whole file system.
-    pub total: u64,
+    /// Bytes this process may still write.
+    pub bytes: u64,
+    /// Files and directories this process may still make; none where the file system has no such
+    /// bound.
+    pub inodes: Option<u64>,
+}
+
+impl Room {
+    fn new(stat: &rustix::fs::StatVfs) -> Self {
+        Self {
+            bytes: stat.f_bavail.saturating_mul(stat.f_frsize),
+            inodes: (stat.f_files > 0).then_some(stat.f_favail),
+        }
+    }
 }
 
 impl Target {
@@ -70,7 +83,7 @@ impl Target {
     /// # Errors
     /// `Conflict` while another restore writes into it; `Refused`, `NotFound`, `NoSpace` from the
     /// system.
-    pub fn open(dir: &Path) -> Result<Self> {
+    pub fn open(dir: &Path, policy: Policy) -> Result<Self> {
         let location = dir.display().to_string();
         let failed = |error| Error::io(format!("restore target {location}"), error);
         fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(failed)?;
@@ -82,6 +95,7 @@ impl Target {
             root: Arc::new(Folder::root()),
             location,
             rights: Rights::of_this_process(),
+            policy,
             notes: Notes::default(),
             handles: Handles::default(),
             devices: Devices::default(),
@@ -101,27 +115,22 @@ impl Target {
         &self.location
     }
 
-    /// How much fits.
-    ///
-    /// # Errors
-    /// From the system.
-    pub fn room(&self) -> Result<Room> {
-        let named = |errno: rustix::io::Errno| {
-            Error::io(format!("restore target {}", self.location), errno.into())
-        };
-        let handle = self.handle(&self.root).map_err(|error| error.into_error(&self.location))?;
-        let stat = rustix::fs::fstatvfs(&*handle).map_err(named)?;
-        Ok(Room {
-            available: stat.f_bavail.saturating_mul(stat.f_frsize),
-            total: stat.f_blocks.saturating_mul(stat.f_frsize),
-        })
-    }
-
     /// Removes every temporary this target made that did not get its final name.
     pub fn clean(&self) {
         for (name, temporary) in self.temporaries.take_all() {
             self.remove_temporary(&temporary.folder, &name, temporary.is_tree);
         }
+    }
+
+    /// True if this process may give files away.
+    #[must_use]
+    pub fn is_root(&self) -> bool {
+        self.rights.is_root
+    }
+
+    /// Notes that an entry was left out, once per reason.
+    pub fn left_out(&self, what: &str, path: &[u8]) {
+        self.notes.add(what.to_owned(), path);
     }
 
     /// What could not be set and was let be, once per kind of trouble.

@@ -137,7 +137,7 @@ impl Scene {
     /// Restores a snapshot into a fresh target and returns where the source folder is now.
     pub fn restored(&self, snapshot: &str) -> PathBuf {
         let target = self.fresh_target();
-        self.restore_into(snapshot, &target, &[]).ok();
+        self.restore_into(snapshot, &target, &["--setuid", "--devices"]).ok();
         below(&target, &self.source)
     }
 

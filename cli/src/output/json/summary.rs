@@ -75,6 +75,10 @@ pub struct RestoreLine {
     pub files_excluded: u64,
     pub total_bytes: u64,
     pub bytes_restored: u64,
+    pub bytes_fetched: u64,
+    pub files_deleted: u64,
+    pub files_verified: u64,
+    pub files_differing: u64,
     pub error_count: u64,
     pub damaged_count: u64,
 }
@@ -94,6 +98,10 @@ impl RestoreLine {
             files_excluded: summary.excluded,
             total_bytes: summary.bytes,
             bytes_restored: summary.bytes,
+            bytes_fetched: summary.fetched_bytes,
+            files_deleted: summary.removed,
+            files_verified: summary.compared,
+            files_differing: summary.differing,
             error_count: summary.problem_count + summary.lost,
             damaged_count: summary.damaged_count,
         }

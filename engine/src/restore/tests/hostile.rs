@@ -7,7 +7,7 @@ use super::memory::*;
 use crate::error::Kind;
 use crate::model::*;
 use crate::restore::*;
-use crate::target::Target;
+use crate::target::{Policy, Target};
 
 /// A directory to attack from and one that must stay as it is.
 fn arena() -> (tempfile::TempDir, std::path::PathBuf, std::path::PathBuf) {
@@ -134,10 +134,10 @@ fn stale_temporaries_of_any_kind_are_swept_and_links_in_them_not_followed() {
 #[test]
 fn a_second_restore_into_the_same_directory_is_refused_while_the_first_runs() {
     let target = scratch();
-    let held = Target::open(target.path()).unwrap();
-    assert_eq!(Target::open(target.path()).unwrap_err().kind(), Kind::Conflict);
+    let held = Target::open(target.path(), Policy::default()).unwrap();
+    assert_eq!(Target::open(target.path(), Policy::default()).unwrap_err().kind(), Kind::Conflict);
     drop(held);
-    assert!(Target::open(target.path()).is_ok());
+    assert!(Target::open(target.path(), Policy::default()).is_ok());
 }
 
 #[test]

@@ -22,6 +22,8 @@ pub struct Memory {
     pub opened: AtomicU64,
     pub frame_len_max: usize,
     pub bytes_total: Option<u64>,
+    /// Something could not be read when it was made.
+    pub is_partial: bool,
     pub repeats: HashMap<ChunkId, u64>,
     /// What was added by [`Self::file`].
     pub files: BTreeMap<String, Vec<u8>>,
@@ -153,7 +155,12 @@ impl Memory {
     }
 
     pub fn restore_to(&self, target: &Path) -> RestoreSummary {
-        let options = RestoreOptions { target: target.to_owned(), ..RestoreOptions::default() };
+        let options = RestoreOptions {
+            target: target.to_owned(),
+            set_ids: true,
+            devices: true,
+            ..RestoreOptions::default()
+        };
         self.restore(&options).unwrap()
     }
 
@@ -187,10 +194,14 @@ impl Memory {
             place: &|chunk| self.place(chunk),
             frame: &|place| self.frame(place),
             prove: &prove,
+            is_chunk: &|chunk, bytes| Ok(blake3::hash(bytes) == *chunk.id.as_bytes()),
             chunk: &|chunk| self.copy(chunk),
             bytes_total: self.bytes_total,
+            entries_total: self.bytes_total.map(|_| 0),
+            roots: vec![Vec::new()],
+            is_complete: !self.is_partial,
         };
-        restore_origin(&origin, options, observer)
+        restore_origins(&[origin], options, observer)
     }
 }
 

@@ -177,3 +177,32 @@ fn a_file_in_a_missing_directory_of_the_manifest_is_still_restored() {
     assert_eq!((summary.files, summary.problem_count), (6, 0));
     assert_eq!(fs::read(target.path().join("home/u/sub/d.txt")).unwrap(), b"home/u/sub/d.txt");
 }
+
+#[test]
+fn nothing_is_deleted_that_may_be_absent_from_the_snapshot_by_mistake() {
+    let check = |mut memory: Memory, harm: fn(&mut Memory), is_deleted: bool| {
+        let target = scratch();
+        memory.restore_to(target.path());
+        fs::write(target.path().join("home/u/extra"), "x").unwrap();
+        fs::write(target.path().join("top"), "changed").unwrap();
+        harm(&mut memory);
+        let chosen = RestoreOptions { delete: true, ..options(target.path()) };
+        let outcome = memory.restore(&chosen);
+        assert_eq!(target.path().join("home/u/extra").exists(), !is_deleted, "{outcome:?}");
+        assert!(target.path().join("home/u/sub/d.txt").exists(), "{outcome:?}");
+        outcome
+    };
+    assert_eq!(check(small(), |_| {}, true).unwrap().removed, 1);
+    let refused = check(small(), |memory| memory.is_partial = true, false);
+    assert_eq!(refused.unwrap_err().kind(), crate::error::Kind::Refused);
+    let damage = |memory: &mut Memory| {
+        memory.damaged.insert(0);
+    };
+    assert_eq!(check(small(), damage, false).unwrap().damaged_count, 1);
+    // A directory without an entry of its own is not extra.
+    let implied = |memory: &mut Memory| {
+        memory.entries.remove(&path("home/u"));
+        memory.entries.remove(&path("home"));
+    };
+    assert_eq!(check(small(), implied, false).unwrap().removed, 0);
+}

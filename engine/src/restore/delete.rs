@@ -1,0 +1,202 @@
+//! Removes what the target has and the snapshot does not, or counts it.
+
+use std::collections::{BTreeMap, HashSet};
+
+use super::RestoreOptions;
+use super::filter::Filter;
+use super::origin::Origin;
+use super::report::{Report, add};
+use super::selection::{Selection, Verdict};
+use crate::error::{Error, Kind, Result};
+use crate::limits;
+use crate::model::Entry;
+use crate::observe::Action;
+use crate::target::{Found, Look, TargetError};
+
+/// Whether to remove, or to tell what would be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Mode {
+    Count,
+    Remove,
+}
+
+/// One walk over the entries of an origin and over what stands in their directories.
+pub(super) struct Deletion<'a> {
+    pub(super) look: &'a Look,
+    pub(super) options: &'a RestoreOptions,
+    pub(super) filter: &'a Filter,
+    pub(super) report: &'a Report<'a>,
+    pub(super) mode: Mode,
+    /// Paths below the target that other sources restore.
+    pub(super) others: &'a HashSet<Vec<u8>>,
+}
+
+/// A directory of the snapshot whose entries are coming.
+struct Level {
+    path: Vec<u8>,
+    /// What stands there and was not met in the snapshot.
+    extra: BTreeMap<Vec<u8>, Found>,
+    /// An include names it or a directory above.
+    is_within: bool,
+}
+
+/// Asserts that what is absent from the snapshot was absent from the source.
+///
+/// # Errors
+/// `Refused` if something could not be read when it was made.
+pub(super) fn refuse_partial(origins: &[&Origin<'_>]) -> Result<()> {
+    if origins.iter().all(|origin| origin.is_complete) {
+        return Ok(());
+    }
+    let what = "the snapshot is not complete: what could not be read when it was made would be \
+                deleted; restore without deleting, or choose another snapshot";
+    Err(Error::new(Kind::Refused, what))
+}
+
+impl Deletion<'_> {
+    /// Does it for one origin.
+    ///
+    /// # Errors
+    /// Damage of the manifest: what is missing there is not known to be extra.
+    pub(super) fn run(&self, origin: &Origin<'_>) -> Result<()> {
+        let mut selection = Selection::new(self.filter, &self.options.folder);
+        let mut stack: Vec<Level> = Vec::new();
+        let covers_all = origin.roots.iter().any(Vec::is_empty);
+        if covers_all && self.options.folder.is_empty() {
+            stack.extend(self.enter(Vec::new(), self.filter.includes_all()));
+        }
+        for entry in (origin.entries)(&self.options.folder) {
+            let entry = entry?;
+            if self.report.is_stopped() {
+                return Ok(());
+            }
+            let verdict = selection.judge(&entry);
+            let path = match verdict {
+                Verdict::Root => Vec::new(),
+                _ => selection.relative(&entry).to_vec(),
+            };
+            if verdict != Verdict::Root {
+                while let Some(level) = stack.pop_if(|level| !level.holds(&path)) {
+                    self.leave(level);
+                }
+                if let Some(level) = stack.last_mut() {
+                    self.meet(level, &path);
+                }
+            }
+            let is_open = matches!(verdict, Verdict::Root | Verdict::Wanted | Verdict::Passed);
+            if is_open && entry.is_directory() && is_restored(origin, &entry) {
+                let is_within = self.filter.includes_all() || verdict == Verdict::Wanted;
+                stack.extend(self.enter(path, is_within));
+            }
+        }
+        while let Some(level) = stack.pop() {
+            self.leave(level);
+        }
+        Ok(())
+    }
+
+    fn enter(&self, path: Vec<u8>, is_within: bool) -> Option<Level> {
+        let names = self.names(&path)?;
+        let is_other = |found: &Found| self.others.contains(&join(&path, &found.name));
+        let extra = names
+            .into_iter()
+            .filter(|found| !is_other(found))
+            .map(|found| (found.name.clone(), found))
+            .collect();
+        Some(Level { path, extra, is_within })
+    }
+
+    /// An entry of the snapshot. If it stands there under a spelling that the listing does not
+    /// have, the file system folds names: then none of them is known to be extra.
+    fn meet(&self, level: &mut Level, path: &[u8]) {
+        let inside = level.inside(path);
+        let name = inside.split(|byte| *byte == b'/').next().unwrap_or_default();
+        // Deeper ones come here too, if the directory between is excluded or has no entry.
+        let is_first = level.extra.remove(name).is_some() || name.len() < inside.len();
+        if !is_first && matches!(self.look.see(path), Ok(Some(_))) {
+            level.extra.clear();
+        }
+    }
+
+    fn leave(&self, level: Level) {
+        for found in level.extra.values() {
+            self.remove(&level.path, found, level.is_within);
+        }
+    }
+
+    /// Removes what `found` is if the filter selects it, after everything in it; true if it is gone.
+    fn remove(&self, above: &[u8], found: &Found, is_within: bool) -> bool {
+        let path = join(above, &found.name);
+        let is_barred = found.is_kept
+            || path.len() > limits::PATH_LEN_MAX
+            || self.filter.excludes(&path, found.is_directory)
+            || self.report.is_stopped();
+        if is_barred {
+            return false;
+        }
+        let is_within = is_within || self.filter.includes(&path, found.is_directory);
+        let mut is_empty = true;
+        if found.is_directory {
+            let Some(names) = self.names(&path) else { return false };
+            for inner in &names {
+                is_empty &= self.remove(&path, inner, is_within);
+            }
+        }
+        is_within && is_empty && self.unlink(above, found, &path)
+    }
+
+    fn unlink(&self, above: &[u8], found: &Found, path: &[u8]) -> bool {
+        if self.mode == Mode::Remove {
+            match self.look.remove(above, &found.name, found.is_directory) {
+                Ok(true) => {}
+                Ok(false) => return false,
+                Err(error) => {
+                    self.refused(path, error);
+                    return false;
+                }
+            }
+        }
+        add(&self.report.counts.removed, 1);
+        self.report.entry(Action::Removed, path, 0);
+        true
+    }
+
+    /// What a directory has; none if it is not to be entered.
+    fn names(&self, path: &[u8]) -> Option<Vec<Found>> {
+        match self.look.names(path) {
+            Ok(names) => names,
+            Err(error) => {
+                self.refused(path, error);
+                None
+            }
+        }
+    }
+
+    fn refused(&self, path: &[u8], error: TargetError) {
+        self.report.refused(path, &self.options.target.display().to_string(), error);
+    }
+}
+
+impl Level {
+    /// True if `path` is in it, at any depth.
+    fn holds(&self, path: &[u8]) -> bool {
+        self.path.is_empty()
+            || path.strip_prefix(&self.path[..]).is_some_and(|rest| rest.first() == Some(&b'/'))
+    }
+
+    /// The part of `path` below it.
+    fn inside<'p>(&self, path: &'p [u8]) -> &'p [u8] {
+        let start = if self.path.is_empty() { 0 } else { self.path.len() + 1 };
+        path.get(start..).unwrap_or_default()
+    }
+}
+
+/// True if the entry is a root of its source or below one: directories above a root were never
+/// read, so nothing in them is extra.
+fn is_restored(origin: &Origin<'_>, entry: &Entry) -> bool {
+    origin.roots.iter().any(|root| entry.path.is_in(root))
+}
+
+fn join(above: &[u8], name: &[u8]) -> Vec<u8> {
+    if above.is_empty() { name.to_vec() } else { [above, b"/", name].concat() }
+}
