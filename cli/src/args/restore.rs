@@ -64,6 +64,9 @@ pub struct RestoreArgs {
     /// Leave owners and groups as the system gives them
     #[arg(long)]
     pub no_owner: bool,
+    /// Replace SQLite databases even if other processes use them
+    #[arg(long)]
+    pub force: bool,
     /// Give files their set-user-id and set-group-id bits
     #[arg(long)]
     pub setuid: bool,

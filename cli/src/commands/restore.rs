@@ -68,6 +68,7 @@ fn options(context: &Context, args: RestoreArgs) -> Result<RestoreOptions> {
         no_space_check: args.no_space_check,
         no_owner: args.no_owner,
         set_ids: args.setuid,
+        force: args.force,
         devices: args.devices,
     })
 }

@@ -75,6 +75,8 @@ pub(super) struct FileJob {
     pub(super) size: u64,
     /// Has holes: not written from end to end.
     pub(super) has_holes: bool,
+    /// A database: it is checked, and stale files of SQLite beside it are removed.
+    pub(super) is_database: bool,
     pub(super) link_group: u64,
     /// The file it replaces, whose equal bytes are not fetched.
     pub(super) existing: Option<FileFacts>,

@@ -94,6 +94,8 @@ pub struct RestoreOptions {
     pub no_owner: bool,
     /// Gives files their set-user-id and set-group-id too.
     pub set_ids: bool,
+    /// Replaces databases even if other processes use them.
+    pub force: bool,
     /// Makes character and block devices too.
     pub devices: bool,
 }

@@ -197,6 +197,14 @@ impl<'a, 'o> Planner<'a, 'o> {
         if self.is_kept(folder, &entry, &metadata, &existing) {
             return Ok(());
         }
+        if let (true, Existing::File { handle, facts }) = (entry.database, &existing)
+            && !self.options.force
+            && let Some(user) =
+                self.target.user_of_database(folder, entry.path.name(), (handle, facts))
+        {
+            let what = format!("the database is in use by {user}: stop it first, or use --force");
+            return self.refused(entry.path.as_bytes(), TargetError::Entry(what));
+        }
         if is_device(&entry.kind) && !self.options.devices {
             let what = "devices were left out, as they were not asked for";
             self.target.left_out(what, entry.path.as_bytes());
@@ -263,7 +271,9 @@ impl<'a, 'o> Planner<'a, 'o> {
                 true
             }
             (Overwrite::IfChanged, Existing::File { handle, facts }) => {
-                let is_same = matches!(entry.kind, EntryKind::File { size, .. } if size == facts.size)
+                // Commits that are in a WAL alone do not show in the database's time.
+                let is_same = !entry.database
+                    && matches!(entry.kind, EntryKind::File { size, .. } if size == facts.size)
                     && facts.is_alone
                     && facts.mtime == entry.mtime;
                 if is_same {
@@ -336,6 +346,7 @@ impl<'a, 'o> Planner<'a, 'o> {
             metadata,
             size: *size,
             has_holes: !holes.is_empty(),
+            is_database: entry.database,
             link_group: entry.link_group,
             existing: compared.as_ref().map(|compared| compared.facts),
             is_hidden: AtomicBool::new(folder.is_staged_in(self.batch.number)),
@@ -345,6 +356,11 @@ impl<'a, 'o> Planner<'a, 'o> {
         let planned = self.plan_content(&job, content, holes, compared.as_mut())?;
         if let (Planned::Equal, Some(compared)) = (planned, &compared) {
             self.batch.files.pop();
+            if entry.database
+                && let Err(error) = self.target.remove_sidecars(folder, entry.path.name())
+            {
+                return self.refused(entry.path.as_bytes(), error);
+            }
             self.mend(folder, &entry, &job.metadata, &compared.handle, &compared.facts);
             return Ok(());
         }

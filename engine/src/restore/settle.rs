@@ -80,6 +80,15 @@ impl Settler<'_> {
         let mut state = job.state();
         let Some(file) = state.file.as_mut() else { return Ok(()) };
         let may_replace = self.overwrite != Overwrite::Never;
+        if job.is_database {
+            let found = self.target.check_database(&job.folder, job.path.name(), file)?;
+            if let Some(found) = found {
+                let what = format!("restored as it was stored, but SQLite finds: {found}");
+                let error = TargetError::Entry(what);
+                self.report.refused(job.path.as_bytes(), self.target.location(), error);
+            }
+            self.target.remove_sidecars(&job.folder, job.path.name())?;
+        }
         let named = self.target.name_file(&job.folder, job.path.name(), file, may_replace);
         match &named {
             Ok(()) => {

@@ -193,7 +193,7 @@ impl Target {
             return Ok(Arc::clone(handle));
         }
         let above = self.handle(folder)?;
-        let current = file.temporary.as_ref().map_or(name, TemporaryName::as_bytes);
+        let current = file.current_name(name);
         let flags = OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let handle =
             rustix::fs::openat(&*above, current, flags, Mode::empty()).named("open file")?;
@@ -212,6 +212,12 @@ impl NewFile {
     #[must_use]
     pub fn inode(&self) -> Option<(u64, u64)> {
         self.inode
+    }
+
+    /// The name it has now; `name` is the one it will get.
+    #[must_use]
+    pub(super) fn current_name<'n>(&'n self, name: &'n [u8]) -> &'n [u8] {
+        self.temporary.as_ref().map_or(name, TemporaryName::as_bytes)
     }
 
     /// True while it has a handle to write to.

@@ -8,6 +8,7 @@
 
 mod beneath;
 mod copy;
+mod database;
 mod error;
 mod existing;
 mod file;

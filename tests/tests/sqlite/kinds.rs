@@ -110,6 +110,6 @@ fn a_damaged_database_is_stored_and_told() {
     let run = scene.coffer(["--json", "backup", source]).fails_with(3);
     assert!(run.errors().contains("the database is damaged"), "{}", run.errors());
     let target = scene.fresh_target();
-    scene.restore_into(&run.snapshot_id(), &target, &[]).ok();
+    scene.restore_into(&run.snapshot_id(), &target, &[]).fails_with(3);
     assert!(fs::read(below(&target, &path)).unwrap() == fs::read(&path).unwrap());
 }

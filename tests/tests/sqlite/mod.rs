@@ -3,3 +3,4 @@
 mod app;
 mod kinds;
 mod live;
+mod restores;

@@ -1,0 +1,124 @@
+//! What SQLite databases need besides their bytes.
+
+use std::fs;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::fs::MetadataExt;
+use std::sync::Arc;
+
+use rusqlite::{Connection, OpenFlags};
+use rustix::fs::{AtFlags, Mode};
+use rustix::io::Errno;
+use rustix::process::{Flock, FlockType, fcntl_getlk};
+
+use super::error::Outcome;
+use super::existing::READ;
+use super::{FileFacts, Folder, NewFile, Target, TargetError};
+use crate::crash;
+
+/// What SQLite puts behind a database's name for its other files.
+const SIDECARS: [&str; 3] = ["-wal", "-shm", "-journal"];
+
+impl Target {
+    /// Who uses the database `name`, which is there already: a process that has it open, or one that
+    /// holds a lock of SQLite on it. As another user than root only own processes can be seen.
+    #[must_use]
+    pub fn user_of_database(
+        &self,
+        folder: &Arc<Folder>,
+        name: &[u8],
+        (handle, facts): (&OwnedFd, &FileFacts),
+    ) -> Option<String> {
+        if let Some(user) = holder(facts.inode) {
+            return Some(user);
+        }
+        let shared = [name, b"-shm"].concat();
+        let above = self.handle(folder).ok();
+        let shared = above.and_then(|above| {
+            rustix::fs::openat(&*above, shared.as_slice(), READ, Mode::empty()).ok()
+        });
+        let locked = [Some(handle), shared.as_ref()].into_iter().flatten().find_map(locker);
+        locked.map(|pid| format!("process {pid}"))
+    }
+
+    /// Removes the files of SQLite that belong to an older database `name`: it would play them into
+    /// the restored one.
+    ///
+    /// # Errors
+    /// `Entry` if one cannot be removed.
+    pub fn remove_sidecars(&self, folder: &Arc<Folder>, name: &[u8]) -> Outcome<()> {
+        if folder.is_new() {
+            return Ok(());
+        }
+        let above = self.handle(folder)?;
+        for end in SIDECARS {
+            let sidecar = [name, end.as_bytes()].concat();
+            crash::point("remove sidecar");
+            match rustix::fs::unlinkat(&*above, sidecar.as_slice(), AtFlags::empty()) {
+                Ok(()) | Err(Errno::NOENT) => {}
+                Err(errno) => return Err(TargetError::from_errno("remove sidecar", errno)),
+            }
+        }
+        Ok(())
+    }
+
+    /// What SQLite finds wrong with a database whose bytes are all written; none if nothing.
+    ///
+    /// # Errors
+    /// `Entry` if its folder cannot be reached.
+    pub fn check_database(
+        &self,
+        folder: &Arc<Folder>,
+        name: &[u8],
+        file: &NewFile,
+    ) -> Outcome<Option<String>> {
+        let above = self.handle(folder)?;
+        // By our handle of the folder, so that nobody can lead us elsewhere. Immutable: nothing is
+        // made beside it.
+        let name = escaped(file.current_name(name));
+        let uri = format!("file:/proc/self/fd/{}/{name}?immutable=1", above.as_raw_fd());
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY
+            | OpenFlags::SQLITE_OPEN_URI
+            | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let checked = Connection::open_with_flags(uri, flags).and_then(|connection| {
+            connection.query_row("PRAGMA quick_check(1)", [], |row| row.get::<_, String>(0))
+        });
+        Ok(match checked {
+            Ok(found) if found == "ok" => None,
+            Ok(found) => Some(found),
+            Err(error) => Some(error.to_string()),
+        })
+    }
+}
+
+/// A process besides ours that has the file open.
+fn holder(inode: (u64, u64)) -> Option<String> {
+    let own = std::process::id().to_string();
+    for process in fs::read_dir("/proc").ok()?.flatten() {
+        let name = process.file_name();
+        let name = name.to_string_lossy();
+        if name == own.as_str() || !name.bytes().all(|byte| byte.is_ascii_digit()) {
+            continue;
+        }
+        let Ok(handles) = fs::read_dir(process.path().join("fd")) else { continue };
+        let has_it = handles.flatten().any(|handle| {
+            fs::metadata(handle.path()).is_ok_and(|meta| (meta.dev(), meta.ino()) == inode)
+        });
+        if has_it {
+            let command = fs::read_to_string(process.path().join("comm")).unwrap_or_default();
+            return Some(format!("process {name} ({})", command.trim_end()));
+        }
+    }
+    None
+}
+
+/// A process that holds a lock on any byte of the file.
+fn locker(handle: &OwnedFd) -> Option<i32> {
+    let any = Flock::from(FlockType::WriteLock);
+    let lock = fcntl_getlk(handle, &any).ok().flatten()?;
+    Some(lock.pid.map_or(0, |pid| pid.as_raw_nonzero().get()))
+}
+
+/// A name as a part of a URI.
+fn escaped(name: &[u8]) -> String {
+    name.iter().map(|byte| format!("%{byte:02x}")).collect()
+}
