@@ -9,6 +9,7 @@ SNAP is the first digits of an id, or `latest`, narrowed by --host, --tag and --
 Examples:
   coffer ls latest
   coffer ls -l 1a2b3c4d:/etc/nginx
+  coffer ls --facts latest
   coffer --json ls latest --host web1";
 
 /// List what a snapshot holds
@@ -21,6 +22,9 @@ pub struct LsArgs {
     /// Show mode, owner, size and time
     #[arg(short, long)]
     pub long: bool,
+    /// Show the snapshot's sources and what was measured of each, instead of its entries
+    #[arg(long, conflicts_with = "long")]
+    pub facts: bool,
     #[command(flatten)]
     pub filter: FilterArgs,
 }

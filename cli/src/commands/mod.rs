@@ -3,12 +3,15 @@
 mod backup;
 mod cat;
 mod completions;
+mod diff;
+mod find;
 mod init;
 mod key;
 mod ls;
 mod man;
 mod restore;
 mod snapshots;
+mod stats;
 mod verify;
 
 use std::path::Path;
@@ -55,6 +58,9 @@ fn dispatch(context: &Context, command: Command) -> Result<()> {
         Command::Backup(args) => backup::run(context, *args),
         Command::Snapshots(args) => snapshots::run(context, &args),
         Command::Ls(args) => ls::run(context, &args),
+        Command::Find(args) => find::run(context, &args),
+        Command::Diff(args) => diff::run(context, &args),
+        Command::Stats(args) => stats::run(context, &args),
         Command::Cat(args) => cat::run(context, &args),
         Command::Restore(args) => restore::run(context, args),
         Command::Check => verify::check(context),
