@@ -9,6 +9,7 @@ mod init;
 mod key;
 mod ls;
 mod man;
+mod mount;
 mod restore;
 mod snapshots;
 mod stats;
@@ -28,6 +29,7 @@ pub use init::InitArgs;
 pub use key::{KeyAddArgs, KeyArgs, KeyCommand, KeyPasswdArgs, KeyRemoveArgs, NewKeyArgs};
 pub use ls::LsArgs;
 pub use man::ManArgs;
+pub use mount::MountArgs;
 pub use restore::{OverwriteArg, RestoreArgs};
 pub use snapshots::SnapshotsArgs;
 pub use stats::StatsArgs;
@@ -122,6 +124,7 @@ pub enum Command {
     Stats(StatsArgs),
     Cat(CatArgs),
     Restore(RestoreArgs),
+    Mount(MountArgs),
     #[command(after_help = CHECK_HELP)]
     /// Check that everything the repository needs is there and agrees, without reading file data
     Check,

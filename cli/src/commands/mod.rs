@@ -9,6 +9,7 @@ mod init;
 mod key;
 mod ls;
 mod man;
+mod mount;
 mod restore;
 mod snapshots;
 mod stats;
@@ -63,6 +64,7 @@ fn dispatch(context: &Context, command: Command) -> Result<()> {
         Command::Stats(args) => stats::run(context, &args),
         Command::Cat(args) => cat::run(context, &args),
         Command::Restore(args) => restore::run(context, args),
+        Command::Mount(args) => mount::run(context, &args),
         Command::Check => verify::check(context),
         Command::Verify => verify::verify(context),
         Command::Key(args) => key::run(context, &args.command),

@@ -4,7 +4,7 @@ use coffer_engine::browse::{Counts, DiffSummary, ObjectSizes, RepositorySizes, S
 use coffer_engine::model::{Entry, Snapshot};
 use serde::Serialize;
 
-use super::{JsonPath, NodeLine, entry_type};
+use super::{JsonPath, NodeLine, PathText, entry_type};
 use crate::output::units;
 
 /// An entry that was found.
@@ -115,6 +115,24 @@ impl CountsLine {
     fn new(counts: &Counts) -> Self {
         let Counts { files, directories: dirs, others, bytes } = *counts;
         Self { files, dirs, others, bytes }
+    }
+}
+
+/// A mount that is ready.
+#[derive(Debug, Serialize)]
+pub struct MountedLine {
+    message_type: &'static str,
+    path: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    path_b64: Option<String>,
+}
+
+impl MountedLine {
+    /// The line for a mount on the absolute `path`.
+    #[must_use]
+    pub fn new(path: &[u8]) -> Self {
+        let PathText { text: path, base64: path_b64 } = PathText::as_given(path);
+        Self { message_type: "mounted", path, path_b64 }
     }
 }
 
