@@ -12,7 +12,7 @@ use coffer_engine::browse::{Listed, OpenFile, Tree};
 use coffer_engine::error::Error;
 use coffer_engine::model::{EntryKind, Xattr};
 use fuser::{
-    Errno, FileAttr, FileHandle, Filesystem, FopenFlags, Generation, INodeNo, InitFlags,
+    Errno, FileAttr, FileHandle, FileType, Filesystem, FopenFlags, Generation, INodeNo, InitFlags,
     KernelConfig, LockOwner, OpenFlags, ReplyAttr, ReplyData, ReplyDirectory, ReplyDirectoryPlus,
     ReplyEmpty, ReplyEntry, ReplyLseek, ReplyOpen, ReplyXattr, Request,
 };
@@ -28,6 +28,9 @@ const KEEP: Duration = Duration::from_secs(24 * 3600);
 const READAHEAD_LEN: u32 = 1 << 20;
 /// Different messages told; a damaged pack makes one for each of its chunks.
 const TOLD_COUNT_MAX: usize = 1000;
+
+/// The names every folder has, which the kernel resolves itself, with the offsets behind them.
+const DOTS: [(u64, &str); 2] = [(1, "."), (2, "..")];
 
 /// The file system of a mount.
 pub struct Coffer {
@@ -304,7 +307,14 @@ impl Filesystem for Coffer {
         mut reply: ReplyDirectory,
     ) {
         let Ok(children) = self.folders.get(handle) else { return reply.error(Errno::EBADF) };
-        for (next, child) in (1..).zip(children.iter()).skip(to_usize(offset)) {
+        for (next, dots) in DOTS.into_iter().skip(to_usize(offset)) {
+            if reply.add(number, next, FileType::Directory, dots) {
+                return reply.ok();
+            }
+        }
+        let dots = DOTS.len() as u64;
+        let behind = to_usize(offset.saturating_sub(dots));
+        for (next, child) in (dots + 1..).zip(children.iter()).skip(behind) {
             let (number, kind) = match &child.node {
                 Node::Place(place) => {
                     let number = Nodes::of_place(*place);
@@ -324,13 +334,22 @@ impl Filesystem for Coffer {
     fn readdirplus(
         &self,
         _: &Request,
-        _: INodeNo,
+        folder: INodeNo,
         handle: FileHandle,
         offset: u64,
         mut reply: ReplyDirectoryPlus,
     ) {
         let Ok(children) = self.folders.get(handle) else { return reply.error(Errno::EBADF) };
-        for (next, child) in (1..).zip(children.iter()).skip(to_usize(offset)) {
+        let own = self.node(folder).and_then(|node| self.attributes(&node, folder.into()));
+        let Ok(own) = own else { return reply.error(Errno::EIO) };
+        for (next, dots) in DOTS.into_iter().skip(to_usize(offset)) {
+            if reply.add(folder, next, dots, &KEEP, &own, Generation(0)) {
+                return reply.ok();
+            }
+        }
+        let dots = DOTS.len() as u64;
+        let behind = to_usize(offset.saturating_sub(dots));
+        for (next, child) in (dots + 1..).zip(children.iter()).skip(behind) {
             let Ok(attributes) = self.tell(&child.node) else { continue };
             let number = attributes.ino;
             if reply.add(number, next, &child.name, &KEEP, &attributes, Generation(0)) {
