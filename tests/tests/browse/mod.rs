@@ -2,5 +2,6 @@
 
 mod compare;
 mod facts;
+mod mount;
 mod search;
 mod sizes;

@@ -4,7 +4,7 @@ use std::fs;
 
 use crate::support::{Run, Scene, make};
 
-const COMMANDS: [&str; 20] = [
+const COMMANDS: [&str; 21] = [
     "",
     "init",
     "backup",
@@ -15,6 +15,7 @@ const COMMANDS: [&str; 20] = [
     "stats",
     "cat",
     "restore",
+    "mount",
     "check",
     "verify",
     "key",
