@@ -145,11 +145,13 @@ impl OpenFile {
             }
             state.asked.max(end)
         };
+        // What is opened ahead must not push out what comes before it.
+        let reach = AHEAD_LEN.min(frames.len_max() / 4);
         // In steps, so that not every read looks.
-        if at > end.saturating_add(AHEAD_LEN / 2) {
+        if at > end.saturating_add(reach / 2) {
             return;
         }
-        while at < end.saturating_add(AHEAD_LEN) {
+        while at < end.saturating_add(reach) {
             let Ok(Some(located)) = self.locate(frames, content, at) else { break };
             ahead(located.chunk);
             at = located.start.saturating_add(located.len);

@@ -70,6 +70,11 @@ impl<'r> Frames<'r> {
         self.reader
     }
 
+    /// Bytes of plaintext kept at most.
+    pub(super) fn len_max(&self) -> u64 {
+        self.len_max as u64
+    }
+
     /// The length of a chunk of data.
     pub(super) fn len_of(&self, chunk: &NodeRef) -> Result<u64> {
         let places = self.reader.places(&chunk.id)?;

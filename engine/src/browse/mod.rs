@@ -8,6 +8,9 @@ mod listing;
 mod stats;
 mod tree;
 
+#[cfg(test)]
+mod tests;
+
 pub use diff::{Change, Counts, DiffSummary, Mark, Side, diff};
 pub use file::OpenFile;
 pub use find::{Finder, Found};
