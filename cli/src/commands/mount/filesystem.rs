@@ -1,10 +1,9 @@
 //! The kernel's questions, answered from the tree of snapshots.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -18,6 +17,7 @@ use fuser::{
 };
 
 use super::attributes;
+use super::handles::Handles;
 use super::layout::{Layout, Place};
 use super::nodes::{Node, Nodes};
 use crate::output::{escape, json, stderr_json, stderr_line};
@@ -43,12 +43,6 @@ pub struct Coffer {
     told: Mutex<HashSet<String>>,
 }
 
-/// What was opened and not yet released, by the number the kernel has.
-struct Handles<T> {
-    open: Mutex<HashMap<u64, Arc<T>>>,
-    next: AtomicU64,
-}
-
 /// A name in an open folder.
 struct Child {
     name: OsString,
@@ -56,26 +50,6 @@ struct Child {
 }
 
 type Answer<T> = Result<T, Errno>;
-
-impl<T> Handles<T> {
-    fn new() -> Self {
-        Self { open: Mutex::default(), next: AtomicU64::new(1) }
-    }
-
-    fn put(&self, value: T) -> FileHandle {
-        let handle = self.next.fetch_add(1, Ordering::Relaxed);
-        lock(&self.open).insert(handle, Arc::new(value));
-        FileHandle(handle)
-    }
-
-    fn get(&self, handle: FileHandle) -> Answer<Arc<T>> {
-        lock(&self.open).get(&handle.into()).cloned().ok_or(Errno::EBADF)
-    }
-
-    fn remove(&self, handle: FileHandle) {
-        lock(&self.open).remove(&handle.into());
-    }
-}
 
 impl Coffer {
     pub fn new(tree: Arc<Tree<'static>>, layout: Layout, as_json: bool) -> Self {
@@ -191,7 +165,8 @@ impl Coffer {
                 if self.as_json {
                     stderr_json(&json::Message { message_type: "error", message: &message });
                 } else {
-                    stderr_line(&format!("coffer: damage: {}", escape::text(&message)));
+                    let word = if error.kind().is_damage() { "damage" } else { "error" };
+                    stderr_line(&format!("coffer: {word}: {}", escape::text(&message)));
                 }
             }
             Errno::EIO

@@ -2,6 +2,7 @@
 
 mod attributes;
 mod filesystem;
+mod handles;
 mod layout;
 mod nodes;
 
