@@ -3,6 +3,7 @@
 //! `docs/src/architecture.md` has the map; `format-spec/` the bytes.
 
 pub mod backup;
+pub mod browse;
 pub mod cache;
 pub mod chunk;
 pub mod crash;

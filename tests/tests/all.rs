@@ -1,5 +1,6 @@
 //! Tests of Coffer through its binary and its engine.
 
+mod browse;
 mod commands;
 mod crashes;
 mod fuzz_smoke;

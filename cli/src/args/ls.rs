@@ -9,6 +9,7 @@ SNAP is the first digits of an id, or `latest`, narrowed by --host, --tag and --
 Examples:
   coffer ls latest
   coffer ls -l 1a2b3c4d:/etc/nginx
+  coffer ls --facts latest
   coffer --json ls latest --host web1";
 
 /// List what a snapshot holds
@@ -24,6 +25,9 @@ pub struct LsArgs {
     /// Look only into this source of the snapshot
     #[arg(long, value_name = "NAME")]
     pub source: Option<String>,
+    /// Show the snapshot's sources and what was measured of each, instead of its entries
+    #[arg(long, conflicts_with = "long")]
+    pub facts: bool,
     #[command(flatten)]
     pub filter: FilterArgs,
 }

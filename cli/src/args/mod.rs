@@ -3,12 +3,16 @@
 mod backup;
 mod cat;
 mod completions;
+mod diff;
+mod find;
 mod init;
 mod key;
 mod ls;
 mod man;
+mod mount;
 mod restore;
 mod snapshots;
+mod stats;
 pub mod values;
 
 use std::ffi::OsString;
@@ -19,12 +23,16 @@ use clap::{Args, Parser, Subcommand};
 pub use backup::BackupArgs;
 pub use cat::CatArgs;
 pub use completions::CompletionsArgs;
+pub use diff::DiffArgs;
+pub use find::{FindArgs, TypeArg};
 pub use init::InitArgs;
 pub use key::{KeyAddArgs, KeyArgs, KeyCommand, KeyPasswdArgs, KeyRemoveArgs, NewKeyArgs};
 pub use ls::LsArgs;
 pub use man::ManArgs;
+pub use mount::MountArgs;
 pub use restore::{OverwriteArg, RestoreArgs};
 pub use snapshots::SnapshotsArgs;
+pub use stats::StatsArgs;
 
 const ROOT_HELP: &str = "\
 Exit codes:
@@ -111,8 +119,12 @@ pub enum Command {
     Backup(Box<BackupArgs>),
     Snapshots(SnapshotsArgs),
     Ls(LsArgs),
+    Find(FindArgs),
+    Diff(DiffArgs),
+    Stats(StatsArgs),
     Cat(CatArgs),
     Restore(RestoreArgs),
+    Mount(MountArgs),
     #[command(after_help = CHECK_HELP)]
     /// Check that everything the repository needs is there and agrees, without reading file data
     Check,

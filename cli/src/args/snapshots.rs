@@ -3,8 +3,11 @@ use clap::Args;
 use super::FilterArgs;
 
 const HELP: &str = "\
+With --verbose each snapshot is followed by its sources and what was measured of each.
+
 Examples:
   coffer snapshots
+  coffer snapshots --verbose --job nightly
   coffer snapshots --latest 1 --host web1
   coffer --json snapshots --tag nightly";
 

@@ -13,6 +13,9 @@ use crate::output::{Stdout, escape, json, stderr_line, table};
 pub fn run(context: &Context, args: &LsArgs) -> Result<()> {
     let repository = context.open()?;
     let snapshot = context.select(&repository, &args.from.snapshot, &args.filter)?;
+    if args.facts {
+        return tell_facts(context, &snapshot);
+    }
     let reader = repository.reader(&context.watcher())?;
     let mut out = Stdout::new()?;
     if context.global.json {
@@ -49,6 +52,20 @@ pub fn run(context: &Context, args: &LsArgs) -> Result<()> {
         return Ok(());
     }
     Err(not_there(&snapshot, &args.from.path))
+}
+
+/// Tells what the snapshot's sources are, without reading what they hold.
+fn tell_facts(context: &Context, snapshot: &Snapshot) -> Result<()> {
+    let mut out = Stdout::new()?;
+    if context.global.json {
+        let mut line = json::SnapshotLine::new(snapshot);
+        (line.message_type, line.struct_type) = (Some("snapshot"), Some("snapshot"));
+        out.json(&line)?;
+    } else {
+        out.line(&table::snapshots(&[snapshot]))?;
+        out.line(&table::sources(snapshot))?;
+    }
+    out.finish()
 }
 
 fn tell_missing(context: &Context, source: &str) {

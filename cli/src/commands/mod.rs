@@ -4,12 +4,16 @@ mod backup;
 mod cat;
 mod completions;
 mod databases;
+mod diff;
+mod find;
 mod init;
 mod key;
 mod ls;
 mod man;
+mod mount;
 mod restore;
 mod snapshots;
+mod stats;
 mod verify;
 
 use std::path::Path;
@@ -56,8 +60,12 @@ fn dispatch(context: &Context, command: Command) -> Result<()> {
         Command::Backup(args) => backup::run(context, *args),
         Command::Snapshots(args) => snapshots::run(context, &args),
         Command::Ls(args) => ls::run(context, &args),
+        Command::Find(args) => find::run(context, &args),
+        Command::Diff(args) => diff::run(context, &args),
+        Command::Stats(args) => stats::run(context, &args),
         Command::Cat(args) => cat::run(context, &args),
         Command::Restore(args) => restore::run(context, args),
+        Command::Mount(args) => mount::run(context, &args),
         Command::Check => verify::check(context),
         Command::Verify => verify::verify(context),
         Command::Key(args) => key::run(context, &args.command),

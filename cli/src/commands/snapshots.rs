@@ -35,7 +35,14 @@ pub fn run(context: &Context, args: &SnapshotsArgs) -> Result<()> {
         out.line("no snapshots")?;
         return out.finish();
     }
-    out.line(&table::snapshots(&list))?;
+    if context.global.verbose > 0 {
+        for snapshot in &list {
+            out.line(&table::snapshots(&[snapshot]))?;
+            out.line(&table::sources(snapshot))?;
+        }
+    } else {
+        out.line(&table::snapshots(&list))?;
+    }
     let unfinished = list.iter().filter(|s| s.state == SnapshotState::Incomplete).count();
     if !context.global.quiet {
         let count = list.len() - unfinished;

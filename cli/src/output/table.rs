@@ -1,5 +1,6 @@
 //! Lists for people.
 
+use coffer_engine::browse::{Sizes, Stats};
 use coffer_engine::model::{Entry, EntryKind, Snapshot, SnapshotState};
 use coffer_engine::repo::KeyInfo;
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
@@ -65,6 +66,62 @@ pub fn roots(snapshot: &Snapshot) -> Vec<Vec<u8>> {
         all.extend(source.roots.iter().cloned());
     }
     all
+}
+
+/// Lists the sources of a snapshot, each with what was measured of it, indented.
+#[must_use]
+pub fn sources(snapshot: &Snapshot) -> String {
+    let mut lines = Vec::new();
+    for source in &snapshot.sources {
+        lines.push(format!(
+            "  {} {}: {}, {}, {}",
+            escape::text(&source.kind),
+            escape::text(&source.name),
+            json::source_status(source),
+            units::count(source.entries, "entry", "entries"),
+            units::bytes(source.bytes),
+        ));
+        if source.errors > 0 {
+            lines.push(format!("    errors: {}", source.errors));
+        }
+        let message = source.message.iter().map(|text| ("message", text));
+        let facts = source.facts.iter().map(|(name, value)| (name.as_str(), value));
+        for (name, value) in message.chain(facts) {
+            lines.push(format!("    {}: {}", escape::text(name), escape::text(value)));
+        }
+    }
+    lines.join("\n")
+}
+
+/// Lists what snapshots hold and take, one a line, and all together.
+#[must_use]
+pub fn sizes(snapshots: &[Snapshot], stats: &Stats) -> String {
+    let heads = ["ID", "Time", "Entries", "Files", "Unique", "Stored", "Compression", "Dedup"];
+    let mut table = plain(&heads);
+    let ratio = |ratio: Option<f64>| ratio.map_or("-".into(), |ratio| format!("{ratio:.2}x"));
+    let mut row = |id: String, time: String, sizes: &Sizes| {
+        table.add_row([
+            id,
+            time,
+            sizes.entries.to_string(),
+            units::bytes(sizes.logical_bytes),
+            units::bytes(sizes.unique_bytes),
+            units::bytes(sizes.stored_bytes),
+            ratio(sizes.compression_ratio()),
+            ratio(sizes.deduplication_ratio()),
+        ]);
+    };
+    for (snapshot, (id, sizes)) in snapshots.iter().zip(&stats.snapshots) {
+        let time = units::local_time(snapshot.started_ns);
+        row(json::short(&id.to_string()).to_owned(), time, sizes);
+    }
+    row("total".into(), String::new(), &stats.total);
+    for number in 2..heads.len() {
+        if let Some(column) = table.column_mut(number) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    table.trim_fmt()
 }
 
 /// Lists keys; the one in use is marked.

@@ -4,7 +4,7 @@ use std::vec::IntoIter;
 
 use super::chunks::damage;
 use super::{GetNode, load};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::format::node::{Child, Table, decode_page, decode_table};
 use crate::model::{Entry, EntryPath, NodeRef, compare_paths};
 
@@ -22,18 +22,18 @@ pub struct Entries<'a> {
 }
 
 /// A table being read.
-struct Level {
+pub(super) struct Level {
     children: IntoIter<Child>,
     /// All entries below are below this path.
     end: Option<EntryPath>,
 }
 
 /// A node to read, and what the table above says of it.
-struct Next {
-    node: NodeRef,
+pub(super) struct Next {
+    pub(super) node: NodeRef,
     /// First path and number of entries; none for the root.
-    claim: Option<(EntryPath, u64)>,
-    end: Option<EntryPath>,
+    pub(super) claim: Option<(EntryPath, u64)>,
+    pub(super) end: Option<EntryPath>,
 }
 
 /// Looks up one path.
@@ -66,43 +66,33 @@ impl<'a> Entries<'a> {
         }
         loop {
             let level = self.tables.last_mut()?;
-            let Some(child) = level.children.next() else {
+            let Some(next) = level.next() else {
                 self.tables.pop();
                 continue;
             };
-            if is_behind(&child.first, &self.folder) {
+            if next.claim.as_ref().is_some_and(|(first, _)| is_behind(first, &self.folder)) {
                 self.tables.clear();
                 return None;
             }
-            let following = level.children.as_slice().first().map(|next| &next.first);
-            let end = following.or(level.end.as_ref()).cloned();
-            return Some(Next { node: child.node, claim: Some((child.first, child.entries)), end });
+            return Some(next);
         }
     }
 
     /// Reads a node: a page is ready then, or a table more.
-    fn open(&mut self, next: Next) -> Result<()> {
+    fn open(&mut self, next: &Next) -> Result<()> {
         if next.node.height == 0 {
-            let page = load(self.get, &next.node, decode_page)?;
-            let ends = page.first().zip(page.last()).map(|(first, last)| (&first.path, &last.path));
-            next.check(ends, page.len() as u64)?;
+            let page = next.page(self.get)?;
             let before = page.partition_point(|entry| is_before(&entry.path, &self.folder));
             self.page = page.into_iter();
             self.page.by_ref().take(before).for_each(drop);
         } else {
-            let Table { height, children } = load(self.get, &next.node, decode_table)?;
-            if height != next.node.height {
-                return Err(damage(&next.node, "height differs from its reference"));
-            }
-            let ends = children.first().zip(children.last());
-            let ends = ends.map(|(first, last)| (&first.first, &last.first));
-            next.check(ends, children.iter().map(|child| child.entries).sum())?;
+            let children = next.children(self.get)?;
             let below = children.partition_point(|child| {
                 is_before(&child.first, &self.folder) || child.first.as_bytes() == self.folder
             });
             let mut children = children.into_iter();
             children.by_ref().take(below.saturating_sub(1)).for_each(drop);
-            self.tables.push(Level { children, end: next.end });
+            self.tables.push(Level { children, end: next.end.clone() });
         }
         Ok(())
     }
@@ -122,18 +112,57 @@ impl Iterator for Entries<'_> {
                 return None;
             }
             let next = self.next_node()?;
-            let from = next.claim.as_ref().map(|(first, _)| first.clone());
-            if let Err(error) = self.open(next) {
-                return Some(Err(match from {
-                    Some(first) => error.context(format_args!("entries from {first:?} on")),
-                    None => error.context("the top of the manifest"),
-                }));
+            if let Err(error) = self.open(&next) {
+                return Some(Err(next.located(error)));
             }
         }
     }
 }
 
+impl Level {
+    /// A table from its first child on; all below it is below `end`.
+    pub(super) fn new(children: Vec<Child>, end: Option<EntryPath>) -> Self {
+        Self { children: children.into_iter(), end }
+    }
+
+    /// The next child.
+    pub(super) fn next(&mut self) -> Option<Next> {
+        let child = self.children.next()?;
+        let following = self.children.as_slice().first().map(|next| &next.first);
+        let end = following.or(self.end.as_ref()).cloned();
+        Some(Next { node: child.node, claim: Some((child.first, child.entries)), end })
+    }
+}
+
 impl Next {
+    /// Reads the entries of a page.
+    pub(super) fn page(&self, get: &GetNode<'_>) -> Result<Vec<Entry>> {
+        let page = load(get, &self.node, decode_page)?;
+        let ends = page.first().zip(page.last()).map(|(first, last)| (&first.path, &last.path));
+        self.check(ends, page.len() as u64)?;
+        Ok(page)
+    }
+
+    /// Reads the children of a table.
+    pub(super) fn children(&self, get: &GetNode<'_>) -> Result<Vec<Child>> {
+        let Table { height, children } = load(get, &self.node, decode_table)?;
+        if height != self.node.height {
+            return Err(damage(&self.node, "height differs from its reference"));
+        }
+        let ends = children.first().zip(children.last());
+        let ends = ends.map(|(first, last)| (&first.first, &last.first));
+        self.check(ends, children.iter().map(|child| child.entries).sum())?;
+        Ok(children)
+    }
+
+    /// Names the first path that an error of this node costs.
+    pub(super) fn located(&self, error: Error) -> Error {
+        match &self.claim {
+            Some((first, _)) => error.context(format_args!("entries from {first:?} on")),
+            None => error.context("the top of the manifest"),
+        }
+    }
+
     /// Compares a node, given its first and last path and its entries, with what is said of it.
     fn check(&self, ends: Option<(&EntryPath, &EntryPath)>, entries: u64) -> Result<()> {
         if let Some((first, count)) = &self.claim

@@ -5,13 +5,17 @@
 
 mod chunks;
 mod content;
+mod cursor;
 mod entries;
+mod locate;
 mod merge;
 mod walk;
 mod writer;
 
 #[cfg(test)]
 mod content_tests;
+#[cfg(test)]
+mod cursor_tests;
 #[cfg(test)]
 mod hostile_tests;
 #[cfg(test)]
@@ -23,7 +27,9 @@ use std::sync::Arc;
 
 pub use chunks::{ChunkRuns, chunks_of};
 pub use content::ContentWriter;
+pub use cursor::{Ahead, Cursor};
 pub use entries::{Entries, find};
+pub use locate::{Located, Locator};
 pub use merge::{Follower, Merge, Merged};
 pub use walk::{Names, Start, walk_references};
 pub use writer::ManifestWriter;

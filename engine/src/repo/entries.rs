@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use super::{ChunkReader, Repository};
 use crate::error::{Error, Kind, Result};
-use crate::manifest::{Entries, chunks_of};
-use crate::model::{Entry, EntryKind, NodeRef, Source};
+use crate::manifest::{Entries, chunks_of, decode_xattrs};
+use crate::model::{Entry, EntryKind, NodeRef, Source, Xattr, Xattrs};
 use crate::observe::Observer;
 
 /// Zeros written for a hole at once, bytes.
@@ -67,6 +67,31 @@ impl ChunkReader<'_> {
             }
         }
         out.finish(*size)
+    }
+}
+
+impl ChunkReader<'_> {
+    /// The extended attributes of an entry, wherever they are stored.
+    ///
+    /// # Errors
+    /// `Corrupt` or `NotFound` when a stored list is damaged or gone.
+    pub fn attributes(&self, xattrs: &Xattrs) -> Result<Vec<Xattr>> {
+        let (len, chunks) = match xattrs {
+            Xattrs::Inline(list) => return Ok(list.clone()),
+            Xattrs::Stored { len, chunks } => (*len, chunks),
+        };
+        let mut list = Vec::new();
+        for chunk in chunks {
+            list.extend_from_slice(&self.chunk(chunk)?);
+            if list.len() as u64 > len {
+                break;
+            }
+        }
+        if list.len() as u64 != len {
+            let what = format!("attributes have {} bytes, the entry says {len}", list.len());
+            return Err(Error::new(Kind::Corrupt, what));
+        }
+        Ok(decode_xattrs(&list)?)
     }
 }
 

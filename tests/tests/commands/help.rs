@@ -4,14 +4,18 @@ use std::fs;
 
 use crate::support::{Run, Scene, make};
 
-const COMMANDS: [&str; 17] = [
+const COMMANDS: [&str; 21] = [
     "",
     "init",
     "backup",
     "snapshots",
     "ls",
+    "find",
+    "diff",
+    "stats",
     "cat",
     "restore",
+    "mount",
     "check",
     "verify",
     "key",
@@ -119,6 +123,13 @@ fn mistakes_in_the_options_end_with_2_and_touch_nothing() {
         &["ls"],
         &["ls", ":path"],
         &["cat", "latest"],
+        &["find"],
+        &["find", "x", "--type", "folder"],
+        &["find", "x", "--snapshot", "zebra"],
+        &["diff", "latest"],
+        &["diff", "latest", "zebra"],
+        &["stats", "zebra"],
+        &["ls", "-l", "--facts", "latest"],
         &["cat", "latest:/"],
         &["key", "remove"],
         &["key", "add", "--new-key-file", "a", "--new-password-file", "b"],

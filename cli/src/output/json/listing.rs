@@ -1,5 +1,7 @@
 //! What a repository holds: snapshots, entries, keys.
 
+use std::collections::BTreeMap;
+
 use coffer_engine::model::{
     Entry, EntryKind, SlotKind, Snapshot, SnapshotState, Source, SourceStatus,
 };
@@ -44,6 +46,8 @@ struct SourceLine {
     entries: u64,
     bytes: u64,
     errors: u64,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    facts: BTreeMap<String, String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -95,15 +99,22 @@ impl SourceLine {
         Self {
             kind: source.kind.clone(),
             name: source.name.clone(),
-            status: match source.status {
-                SourceStatus::Complete => "complete",
-                SourceStatus::Failed => "failed",
-            },
+            status: source_status(source),
             message: source.message.clone(),
             entries: source.entries,
             bytes: source.bytes,
             errors: source.errors,
+            facts: source.facts.clone(),
         }
+    }
+}
+
+/// The word for how whole a source is.
+#[must_use]
+pub fn source_status(source: &Source) -> &'static str {
+    match source.status {
+        SourceStatus::Complete => "complete",
+        SourceStatus::Failed => "failed",
     }
 }
 
@@ -177,15 +188,7 @@ impl NodeLine {
             message_type: "node",
             struct_type: "node",
             name: lossy(entry.path.name()),
-            kind: match entry.kind {
-                EntryKind::File { .. } => "file",
-                EntryKind::Directory => "dir",
-                EntryKind::Symlink { .. } => "symlink",
-                EntryKind::Fifo => "fifo",
-                EntryKind::Socket => "socket",
-                EntryKind::CharDevice { .. } => "chardev",
-                EntryKind::BlockDevice { .. } => "dev",
-            },
+            kind: entry_type(entry),
             path: JsonPath::new(entry.path.as_bytes()),
             source: source.to_owned(),
             uid: entry.owner.uid,
@@ -201,6 +204,20 @@ impl NodeLine {
             linktarget,
             linktarget_b64,
         }
+    }
+}
+
+/// The word for what an entry is.
+#[must_use]
+pub fn entry_type(entry: &Entry) -> &'static str {
+    match entry.kind {
+        EntryKind::File { .. } => "file",
+        EntryKind::Directory => "dir",
+        EntryKind::Symlink { .. } => "symlink",
+        EntryKind::Fifo => "fifo",
+        EntryKind::Socket => "socket",
+        EntryKind::CharDevice { .. } => "chardev",
+        EntryKind::BlockDevice { .. } => "dev",
     }
 }
 

@@ -1,9 +1,11 @@
 //! The JSON lines; field names are restic's where restic has them.
 
+mod browse;
 mod listing;
 mod summary;
 
-pub use listing::{KeyLine, NodeLine, SnapshotLine, short, slot_kind};
+pub use browse::{ChangeLine, DiffLine, FindLine, FindSummaryLine, MountedLine, StatsLine};
+pub use listing::{KeyLine, NodeLine, SnapshotLine, entry_type, short, slot_kind, source_status};
 pub use summary::{BackupLine, FindingLine, ReportLine, RestoreLine, TouchedLine};
 
 use serde::Serialize;

@@ -1,0 +1,47 @@
+//! Looking into snapshots without writing anything: find, compare, measure, and the tree of a mount.
+
+mod diff;
+mod file;
+mod find;
+mod frames;
+mod listing;
+mod stats;
+mod tree;
+
+#[cfg(test)]
+mod tests;
+
+pub use diff::{Change, Counts, DiffSummary, Mark, Side, diff};
+pub use file::OpenFile;
+pub use find::{Finder, Found};
+pub use frames::FRAME_CACHE_LEN_DEFAULT;
+pub use stats::{ObjectSizes, RepositorySizes, Sizes, Stats, stats};
+pub use tree::{Listed, Listing, Tree};
+
+use crate::error::{Error, Kind, Result};
+use crate::model::{Class, NodeRef, Source};
+use crate::observe::{Event, Observer};
+use crate::repo::Repository;
+
+/// The manifest of `source`, if it was captured and the keys here open it.
+#[must_use]
+pub fn readable_root(repo: &Repository, source: &Source) -> Option<NodeRef> {
+    source.root.filter(|root| root.class == Class::Ordinary || repo.keyring().has_secrets())
+}
+
+/// Damage is told and counted, and the work goes on; any other error ends it.
+fn tell_damage(error: Error, observer: &dyn Observer, count: &mut u64) -> Result<()> {
+    if !error.kind().is_damage() {
+        return Err(error);
+    }
+    *count += 1;
+    observer.event(Event::Finding(&error.to_string()));
+    Ok(())
+}
+
+fn stop_if_asked(observer: &dyn Observer) -> Result<()> {
+    if observer.is_interrupted() {
+        return Err(Error::new(Kind::Interrupted, "interrupted"));
+    }
+    Ok(())
+}

@@ -1,0 +1,255 @@
+//! What snapshots and the repository take.
+
+use std::collections::HashSet;
+
+use super::{readable_root, stop_if_asked, tell_damage};
+use crate::error::Result;
+use crate::manifest::{Names, Start, walk_references};
+use crate::model::{ChunkId, NodeRef, PACK_HEADER_LEN, Place, Purpose, Snapshot, SnapshotId};
+use crate::observe::{Event, Observer, Progress};
+use crate::repo::{ChunkReader, Repository, parse_pack_name};
+
+/// Bytes behind a pack's footer: its length.
+const FOOTER_LEN_LEN: u64 = 8;
+
+/// What one or more snapshots hold and take.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Sizes {
+    pub entries: u64,
+    /// Bytes of all files, as a restore writes them.
+    pub logical_bytes: u64,
+    pub chunk_count: u64,
+    /// Plaintext bytes of the chunks of data they need, each once.
+    pub unique_bytes: u64,
+    /// Bytes in packs of these chunks: of a frame, each chunk takes its part by length.
+    pub stored_bytes: u64,
+    /// The same of the nodes of their manifests.
+    pub metadata_stored_bytes: u64,
+}
+
+/// Objects of one purpose.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ObjectSizes {
+    pub count: u64,
+    pub bytes: u64,
+}
+
+/// What the store holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct RepositorySizes {
+    pub data: ObjectSizes,
+    pub metadata: ObjectSizes,
+    /// Packs that no index segment names.
+    pub unknown_packs: ObjectSizes,
+    pub index: ObjectSizes,
+    pub snapshots: ObjectSizes,
+    /// Config, keys, rings, generations, records, forgets.
+    pub control: ObjectSizes,
+    /// Bytes of frames in packs that no snapshot needs, to within the rounding of shared frames;
+    /// unknown unless all snapshots were measured whole.
+    pub garbage_bytes: Option<u64>,
+}
+
+/// What was measured.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Stats {
+    pub snapshots: Vec<(SnapshotId, Sizes)>,
+    /// Of all of them together, shared chunks once.
+    pub total: Sizes,
+    pub repository: RepositorySizes,
+    /// Chunks and nodes that are lost; what they hold is not counted.
+    pub damaged: u64,
+}
+
+impl Sizes {
+    /// Plaintext bytes for each byte stored; none when nothing is stored.
+    #[must_use]
+    pub fn compression_ratio(&self) -> Option<f64> {
+        ratio(self.unique_bytes, self.stored_bytes)
+    }
+
+    /// Bytes of files for each byte of unique chunks; none when there is none.
+    #[must_use]
+    pub fn deduplication_ratio(&self) -> Option<f64> {
+        ratio(self.logical_bytes, self.unique_bytes)
+    }
+}
+
+impl RepositorySizes {
+    /// All objects.
+    #[must_use]
+    pub fn total(&self) -> ObjectSizes {
+        let parts = [
+            self.data,
+            self.metadata,
+            self.unknown_packs,
+            self.index,
+            self.snapshots,
+            self.control,
+        ];
+        parts.into_iter().fold(ObjectSizes::default(), |mut sum, part| {
+            sum.count += part.count;
+            sum.bytes += part.bytes;
+            sum
+        })
+    }
+}
+
+fn ratio(plain: u64, stored: u64) -> Option<f64> {
+    (stored > 0).then(|| plain as f64 / stored as f64)
+}
+
+/// Measures `snapshots`, one by one and together, and the store. `is_all` says that they are all there
+/// are, checkpoints included: then what none of them needs is garbage. Takes about 20 bytes of memory a
+/// chunk. Damage is told to `observer` and counted.
+///
+/// # Errors
+/// `Unavailable` when the store does not answer; `Interrupted`.
+pub fn stats(
+    repo: &Repository,
+    reader: &ChunkReader<'_>,
+    snapshots: &[Snapshot],
+    is_all: bool,
+    observer: &dyn Observer,
+) -> Result<Stats> {
+    let mut stats = Stats::default();
+    let mut all = Walk::new(reader);
+    let mut progress = Progress { files_total: snapshots.len() as u64, ..Progress::default() };
+    for snapshot in snapshots {
+        let mut own = Walk::new(reader);
+        for walk in [&mut own, &mut all] {
+            for source in &snapshot.sources {
+                walk.sizes.entries = walk.sizes.entries.saturating_add(source.entries);
+                walk.sizes.logical_bytes = walk.sizes.logical_bytes.saturating_add(source.bytes);
+                if let Some(root) = readable_root(repo, source) {
+                    walk.add(Start::Manifest(root), observer)?;
+                }
+            }
+            for pending in &snapshot.pending {
+                walk.add(Start::Content(*pending), observer)?;
+            }
+        }
+        stats.snapshots.push((snapshot.sid, own.sizes));
+        progress.files_done += 1;
+        observer.event(Event::Progress(progress));
+    }
+    stats.repository = measure(repo, reader)?;
+    if is_all && all.damaged == 0 {
+        let live = all.sizes.stored_bytes + all.sizes.metadata_stored_bytes;
+        stats.repository.garbage_bytes = Some(frame_bytes(repo, reader)?.saturating_sub(live));
+    }
+    (stats.total, stats.damaged) = (all.sizes, all.damaged);
+    Ok(stats)
+}
+
+/// The chunks of one or more snapshots, each counted once.
+struct Walk<'w> {
+    reader: &'w ChunkReader<'w>,
+    /// Half of each id: two of 2^64 chunks are alike with a chance of one half.
+    seen: HashSet<[u8; 16]>,
+    sizes: Sizes,
+    /// Stored bytes before rounding.
+    stored: f64,
+    metadata_stored: f64,
+    damaged: u64,
+}
+
+impl<'w> Walk<'w> {
+    fn new(reader: &'w ChunkReader<'w>) -> Self {
+        let sizes = Sizes::default();
+        Self { reader, seen: HashSet::new(), sizes, stored: 0.0, metadata_stored: 0.0, damaged: 0 }
+    }
+
+    /// Adds everything below `start`. A lost node is told once; what is behind it is not counted.
+    fn add(&mut self, start: Start, observer: &dyn Observer) -> Result<()> {
+        let reader = self.reader;
+        let get = |node: &NodeRef| reader.node(node);
+        walk_references(start, &get, &mut |node, names| {
+            stop_if_asked(observer)?;
+            if !self.seen.insert(half(&node.id)) {
+                return Ok(false);
+            }
+            let place = reader.places(&node.id).map(|places| places.first().copied());
+            let readable = match (place, names) {
+                (Ok(place), Names::Data) => {
+                    place.into_iter().for_each(|place| self.count_data(&place));
+                    Ok(())
+                }
+                (Ok(place), Names::Node(_)) => {
+                    place.into_iter().for_each(|place| self.metadata_stored += share(&place));
+                    reader.node(node).map(|_| ())
+                }
+                (Err(error), _) => Err(error),
+            };
+            match readable {
+                Ok(()) => Ok(names != Names::Data),
+                Err(error) => {
+                    tell_damage(error, observer, &mut self.damaged)?;
+                    Ok(false)
+                }
+            }
+        })?;
+        self.sizes.stored_bytes = self.stored.round() as u64;
+        self.sizes.metadata_stored_bytes = self.metadata_stored.round() as u64;
+        Ok(())
+    }
+
+    fn count_data(&mut self, place: &Place) {
+        self.sizes.chunk_count += 1;
+        self.sizes.unique_bytes += u64::from(place.len);
+        self.stored += share(place);
+    }
+}
+
+fn half(id: &ChunkId) -> [u8; 16] {
+    let mut half = [0; 16];
+    half.iter_mut().zip(id.as_bytes()).for_each(|(to, from)| *to = *from);
+    half
+}
+
+/// The part of its frame's sealed bytes that a chunk takes.
+fn share(place: &Place) -> f64 {
+    let plain_len = place.frame.plain_len.max(1);
+    f64::from(place.frame.sealed_len) * f64::from(place.len) / f64::from(plain_len)
+}
+
+/// Sums the objects of the store by purpose.
+fn measure(repo: &Repository, reader: &ChunkReader<'_>) -> Result<RepositorySizes> {
+    let mut sizes = RepositorySizes::default();
+    let index = reader.index();
+    repo.store().list("", &mut |name, len| {
+        let part = if let Some(pack) = parse_pack_name(name) {
+            match index.find_pack(&pack).map(|number| index.pack(number).purpose) {
+                Some(Purpose::Data) => &mut sizes.data,
+                Some(_) => &mut sizes.metadata,
+                None => &mut sizes.unknown_packs,
+            }
+        } else if name.starts_with("index/") {
+            &mut sizes.index
+        } else if name.starts_with("snapshots/") {
+            &mut sizes.snapshots
+        } else {
+            &mut sizes.control
+        };
+        part.count += 1;
+        part.bytes += len;
+        Ok(())
+    })?;
+    Ok(sizes)
+}
+
+/// Bytes of the frames of every pack that is in the store and in the index.
+fn frame_bytes(repo: &Repository, reader: &ChunkReader<'_>) -> Result<u64> {
+    let index = reader.index();
+    let mut bytes = 0_u64;
+    repo.store().list("packs/", &mut |name, len| {
+        if let Some(number) = parse_pack_name(name).and_then(|id| index.find_pack(&id)) {
+            let around = u64::from(index.pack(number).footer_sealed_len)
+                + u64::from(PACK_HEADER_LEN)
+                + FOOTER_LEN_LEN;
+            bytes += len.saturating_sub(around);
+        }
+        Ok(())
+    })?;
+    Ok(bytes)
+}

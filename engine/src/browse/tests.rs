@@ -1,0 +1,68 @@
+//! What snapshots share is looked into once; reads from anywhere give the file's bytes.
+
+use std::sync::Arc;
+
+use super::*;
+use crate::model::{Entry, Snapshot};
+use crate::observe::Silent;
+use crate::repo::testing::{Fixture, noise};
+
+fn snapshots(repo: &Repository) -> Vec<Snapshot> {
+    repo.snapshots(false, &Silent).unwrap().into_iter().map(|(_, snapshot)| snapshot).collect()
+}
+
+#[test]
+fn a_page_of_many_snapshots_is_looked_into_once() {
+    let fixture = Fixture::new();
+    for number in 0..50 {
+        fixture.file(&format!("file-{number}"), b"x");
+    }
+    for seed in ["a", "b", "c"] {
+        fixture.backup(seed);
+    }
+    let repo = fixture.open("d");
+    let reader = repo.reader(&Silent).unwrap();
+    let mut finder = Finder::new(&repo, &reader, &["file-7".to_owned()], &|_| true).unwrap();
+    let (mut found, mut pages_read) = (0, Vec::new());
+    for snapshot in &snapshots(&repo) {
+        for source in &snapshot.sources {
+            let mut each = |_: &Entry| {
+                found += 1;
+                Ok(true)
+            };
+            finder.find(source, &Silent, &mut each).unwrap();
+        }
+        pages_read.push(finder.pages_read());
+    }
+    assert_eq!((found, pages_read.len()), (3, 3));
+    assert_eq!(pages_read[1], pages_read[2], "{pages_read:?}");
+}
+
+#[test]
+fn reads_from_anywhere_and_a_tiny_cache_give_the_bytes() {
+    let fixture = Fixture::new();
+    let bytes = noise(1, 12_000_000);
+    fixture.file("big", &bytes);
+    fixture.backup("a");
+    let repo = fixture.open("b");
+    let reader = repo.reader(&Silent).unwrap();
+    let tree = Tree::new(&repo, &reader, snapshots(&repo), 1);
+    let mut folder = Vec::new();
+    let listed = loop {
+        let listing = tree.list(0, &folder).unwrap();
+        let (_, first) = listing.first_key_value().unwrap();
+        if !first.entry.is_directory() {
+            break first.clone();
+        }
+        folder = first.entry.path.as_bytes().to_vec();
+    };
+    assert_eq!(tree.link_count(0, &listed).unwrap(), 1);
+    let again = tree.entry(0, listed.entry.path.as_bytes()).unwrap().unwrap();
+    assert_eq!(again.entry, listed.entry);
+    let file = OpenFile::new(Arc::clone(&listed.entry)).unwrap();
+    for offset in [0, 1, 131_072, 11_999_990, 5_000_000, 12_000_000, 13_000_000] {
+        let end = (offset + 300_000).min(bytes.len()).max(offset.min(bytes.len()));
+        let wanted = &bytes[offset.min(bytes.len())..end];
+        assert!(tree.read(&file, offset as u64, 300_000).unwrap() == wanted, "at {offset}");
+    }
+}
