@@ -17,14 +17,14 @@ fn a_page_of_many_snapshots_is_looked_into_once() {
     for number in 0..50 {
         fixture.file(&format!("file-{number}"), b"x");
     }
-    for seed in ["a", "b", "c"] {
-        fixture.backup(seed);
-    }
-    let repo = fixture.open("d");
+    fixture.backup("a");
+    let repo = fixture.open("b");
     let reader = repo.reader(&Silent).unwrap();
     let mut finder = Finder::new(&repo, &reader, &["file-7".to_owned()], &|_| true).unwrap();
     let (mut found, mut pages_read) = (0, Vec::new());
-    for snapshot in &snapshots(&repo) {
+    // The same snapshot three times: further runs may tell of changed folders above the source.
+    let listed = snapshots(&repo);
+    for snapshot in listed.iter().cycle().take(3) {
         for source in &snapshot.sources {
             let mut each = |_: &Entry| {
                 found += 1;

@@ -1,6 +1,7 @@
 //! Backups beside a writer: every one is a committed state, and none older than its start.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use super::app;
@@ -63,12 +64,19 @@ fn backups_in_rollback_mode_are_committed_states() {
 #[test]
 fn no_lock_of_the_application_is_dropped() {
     let scene = Scene::new();
+    // Locks of the files here only: other tests of this process have databases too.
     let locks = || {
-        let all = fs::read_to_string("/proc/locks").unwrap();
+        let inodes: Vec<String> = fs::read_dir(&scene.source)
+            .unwrap()
+            .map(|entry| format!(":{} ", entry.unwrap().metadata().unwrap().ino()))
+            .collect();
         let pid = format!(" {} ", std::process::id());
-        let own = all.lines().filter(|line| line.contains(&pid));
+        let all = fs::read_to_string("/proc/locks").unwrap();
+        let is_own =
+            |line: &&str| line.contains(&pid) && inodes.iter().any(|inode| line.contains(inode));
         // The first word is a running number.
-        let mut own: Vec<_> = own.map(|line| line.split_once(' ').unwrap().1.to_owned()).collect();
+        let number_less = |line: &str| line.split_once(' ').unwrap().1.trim_start().to_owned();
+        let mut own: Vec<_> = all.lines().filter(is_own).map(number_less).collect();
         own.sort();
         own
     };
