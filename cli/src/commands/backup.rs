@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use coffer_engine::backup::{BackupOptions, BackupSummary, SourceOptions, backup};
 use coffer_engine::repo::Repository;
+use coffer_engine::source::secrets::SecretsSource;
 use coffer_engine::source::stream::{Input, StreamSource};
 use coffer_engine::source::tree::TreeOptions;
 
@@ -25,6 +26,7 @@ pub fn run(context: &Context, args: BackupArgs) -> Result<()> {
     // Mistakes are told before a password is asked for and before a repository is made.
     let mut sources = streams(context, &args)?;
     sources.extend(tree_options(&args, &settings)?.map(SourceOptions::tree));
+    sources.extend(secrets(&args)?.map(SourceOptions::Secrets));
     let repository = open_or_init(context, &settings, &args)?;
     let dry_run = args.dry_run;
     let options = options(args, sources);
@@ -60,20 +62,41 @@ fn streams(context: &Context, args: &BackupArgs) -> Result<Vec<SourceOptions>> {
     let mut streams = Vec::new();
     for (line, name) in args.command.iter().zip(&args.name) {
         let input = Input::Command(line.clone());
-        streams.push(stream("--name", name, input)?);
+        streams.push(SourceOptions::Stream(stream("--name", name, input)?));
     }
     if args.stdin {
         let input = Input::Reader(Box::new(InterruptibleStdin::new(context.interrupt.clone())));
-        streams.push(stream("--stdin-filename", &args.stdin_filename, input)?);
+        let stdin = stream("--stdin-filename", &args.stdin_filename, input)?;
+        streams.push(SourceOptions::Stream(stdin));
     }
     Ok(streams)
 }
 
+/// Files, settings and outputs of commands that are secret; none if there are none.
+fn secrets(args: &BackupArgs) -> Result<Option<SecretsSource>> {
+    if args.secret_command.len() != args.secret_name.len() {
+        let what = "each --secret-command needs a --secret-name, the file its output becomes";
+        return Err(Failure::usage(what));
+    }
+    let mut commands = Vec::new();
+    for (line, name) in args.secret_command.iter().zip(&args.secret_name) {
+        commands.push(stream("--secret-name", name, Input::Command(line.clone()))?);
+    }
+    let all = |paths: &[PathBuf]| paths.iter().map(|path| absolute(path)).collect::<Result<_>>();
+    let source = SecretsSource {
+        name: "secrets".to_owned(),
+        paths: all(&args.secrets)?,
+        environment_files: all(&args.secret_env)?,
+        commands,
+    };
+    Ok((!source.is_empty()).then_some(source))
+}
+
 /// The stream's name becomes the path of an entry.
-fn stream(option: &str, name: &str, input: Input) -> Result<SourceOptions> {
+fn stream(option: &str, name: &str, input: Input) -> Result<StreamSource> {
     let stream = StreamSource { name: name.trim_start_matches('/').to_owned(), input };
     match stream.path() {
-        Ok(_) => Ok(SourceOptions::Stream(stream)),
+        Ok(_) => Ok(stream),
         Err(_) => Err(Failure::usage(format!("{option} needs the name or path of a file"))),
     }
 }
@@ -96,7 +119,12 @@ fn tree_options(args: &BackupArgs, settings: &Settings) -> Result<Option<TreeOpt
             roots.push(absolute(Path::new(&path))?);
         }
     }
-    if roots.is_empty() && !args.stdin && args.command.is_empty() {
+    let has_others = args.stdin
+        || !args.command.is_empty()
+        || !args.secrets.is_empty()
+        || !args.secret_env.is_empty()
+        || !args.secret_command.is_empty();
+    if roots.is_empty() && !has_others {
         return Err(Failure::usage("the lists of paths are empty: there is nothing to store"));
     }
     let mut skip = vec![settings.repository.clone(), settings.state_dir.clone()];
@@ -110,6 +138,7 @@ fn tree_options(args: &BackupArgs, settings: &Settings) -> Result<Option<TreeOpt
         exclude_larger_than: args.exclude_larger_than,
         one_file_system: args.one_file_system,
         skip,
+        claimed: Vec::new(),
     };
     options.check().map_err(|problem| Failure::usage(problem.to_string()))?;
     Ok((!options.roots.is_empty()).then_some(options))

@@ -63,6 +63,18 @@ impl<'r> Context<'r> {
         let cut_key = self.repo.keyring().page_cut_key();
         Assembler::new(writer, self.observer, class, cut_key, expected)
     }
+
+    /// What readers of files share.
+    pub(super) fn reading(&self, class: Class) -> Result<Reading<'r>> {
+        Ok(Reading {
+            keyring: self.repo.keyring(),
+            class,
+            tree: self.cutter("tree")?,
+            media: self.cutter("media")?,
+            clock: self.repo.clock(),
+            racy_window_ns: self.racy_window_ns,
+        })
+    }
 }
 
 /// Captures files and directories, everything of them in `class`.
@@ -79,14 +91,7 @@ pub(super) fn tree<'r>(
         Ok(walk) => walk,
         Err(problem) => return Ok(Err(problem)),
     };
-    let reading = Reading {
-        keyring: context.repo.keyring(),
-        class,
-        tree: context.cutter("tree")?,
-        media: context.cutter("media")?,
-        clock: context.repo.clock(),
-        racy_window_ns: context.racy_window_ns,
-    };
+    let reading = context.reading(class)?;
     let get = |node: &NodeRef| context.reader.node(node);
     let parent_entries = parent.map(|parent| open_parent(parent, &get, context));
     let expected = Progress {

@@ -12,7 +12,7 @@ use crate::manifest::{Entries, Names, Start, walk_references};
 use crate::model::{ChunkId, Content, Entry, EntryKind, NodeRef, Xattrs};
 use crate::observe::{Action, Event, Observer};
 use crate::repo::{ChunkReader, Known};
-use crate::source::tree::{Found, Walk, WalkItem};
+use crate::source::tree::{Exclusion, Found, Walk, WalkItem};
 
 /// Entries of a batch at most.
 const BATCH_COUNT: usize = 512;
@@ -78,7 +78,9 @@ pub(super) fn run(
     };
     let begun = merge.advance();
     let decided = begun.and_then(|()| {
-        for item in walk {
+        let is_told =
+            |item: &WalkItem| !matches!(item, WalkItem::Excluded { why: Exclusion::Claimed, .. });
+        for item in walk.filter(is_told) {
             if outlet.stopped.load(Ordering::Relaxed) {
                 return Ok(());
             }
@@ -252,7 +254,7 @@ fn ready(Item { work, action }: Item) -> Option<Output> {
 }
 
 /// Unchanged = same kind, size, mtime, ctime and inode as in the parent, and not racy there.
-fn is_unchanged(found: &Entry, parent: &Entry) -> bool {
+pub(super) fn is_unchanged(found: &Entry, parent: &Entry) -> bool {
     !parent.racy
         && std::mem::discriminant(&found.kind) == std::mem::discriminant(&parent.kind)
         && found.file_size() == parent.file_size()

@@ -7,6 +7,7 @@ mod merge;
 mod parent;
 mod read;
 mod run;
+mod secrets;
 mod sources;
 #[cfg(test)]
 mod tests;
@@ -16,6 +17,7 @@ use std::time::Duration;
 pub use run::backup;
 
 use crate::model::{SnapshotId, Totals};
+use crate::source::secrets::SecretsSource;
 use crate::source::stream::StreamSource;
 use crate::source::tree::TreeOptions;
 
@@ -26,6 +28,8 @@ pub enum SourceOptions {
     Tree { name: String, options: TreeOptions },
     /// Standard input or the output of a command, as one file.
     Stream(StreamSource),
+    /// Secrets, in class S: only keys that may read secrets open them. No tree has them too.
+    Secrets(SecretsSource),
 }
 
 impl SourceOptions {
@@ -39,6 +43,7 @@ impl SourceOptions {
         match self {
             Self::Tree { .. } => "tree",
             Self::Stream(stream) => stream.kind(),
+            Self::Secrets(_) => "secrets",
         }
     }
 
@@ -46,6 +51,7 @@ impl SourceOptions {
         match self {
             Self::Tree { name, .. } => name,
             Self::Stream(stream) => &stream.name,
+            Self::Secrets(secrets) => &secrets.name,
         }
     }
 }

@@ -189,7 +189,7 @@ impl Reading<'_> {
 
     /// Marks an entry as racy when it changed too shortly before it was read, and takes out an
     /// attribute list that is too long for it.
-    fn finish(&self, mut entry: Entry, read_ns: i64) -> (Box<Entry>, Extra) {
+    pub(super) fn finish(&self, mut entry: Entry, read_ns: i64) -> (Box<Entry>, Extra) {
         let trusted = read_ns.saturating_sub(self.racy_window_ns);
         entry.racy = nanos(entry.mtime) > trusted || nanos(entry.ctime) > trusted;
         let mut extra = Extra::default();
@@ -352,7 +352,7 @@ fn fill(
 }
 
 /// Cuts and names as many chunks as `bytes` give; returns the bytes used.
-fn cut(
+pub(super) fn cut(
     (keyring, class): (&Keyring, Class),
     cutter: &Cutter,
     bytes: &[u8],

@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicU64;
 
 use super::capture::{self, Context};
 use super::sources::{Sources, blank, check_names, closure_is_stored, is_taken};
-use super::{BackupOptions, BackupSummary, SourceOptions, job, parent};
+use super::{BackupOptions, BackupSummary, SourceOptions, job, parent, secrets};
 use crate::error::{Error, Kind, Result};
 use crate::fence::{Look, View};
 use crate::model::{Class, Snapshot, SnapshotId, SnapshotRef, SnapshotState, SourceStatus};
@@ -26,6 +26,7 @@ pub fn backup(
     observer: &dyn Observer,
 ) -> Result<BackupSummary> {
     check_names(&options.sources)?;
+    secrets::claim(repo, &mut options.sources)?;
     if !options.dry_run {
         repo.begin_writing()?;
     }
@@ -33,7 +34,7 @@ pub fn backup(
         repo,
         observer,
         sid: SnapshotId(repo.entropy().bytes()),
-        job: job::name(&options),
+        job: job::name(&options, repo.keyring())?,
         started_ns: repo.clock().now_ns(),
         captured: None,
     };
@@ -149,6 +150,10 @@ impl Run<'_> {
                         capture::tree(context, writer, options, Class::Ordinary, parent.as_ref())?
                     }
                     SourceOptions::Stream(stream) => capture::stream(context, writer, stream)?,
+                    SourceOptions::Secrets(asked) => {
+                        source.parent = parent.as_ref().map(|parent| parent.reference);
+                        secrets::capture(context, writer, asked, parent.as_ref())?
+                    }
                 };
                 sources.add(source, outcome, self.observer);
             }

@@ -292,6 +292,7 @@ impl<'a, 'o> Planner<'a, 'o> {
     ) -> std::result::Result<(), Stopped> {
         let EntryKind::File { size, content, holes } = entry.kind else { return Ok(()) };
         let job = Arc::new(FileJob {
+            is_secret: self.origin.is_secret,
             folder: Arc::clone(folder),
             path: entry.path,
             metadata,

@@ -6,7 +6,7 @@ use super::origin::{ChunkStream, EntryStream, Origin, Place};
 use super::{RestoreOptions, RestoreSummary, restore_origin};
 use crate::error::{Error, Kind, Result};
 use crate::manifest::{Entries, chunks_of, decode_xattrs};
-use crate::model::{Content, NodeRef, Purpose, Snapshot, Source, Xattr, Xattrs};
+use crate::model::{Class, Content, NodeRef, Purpose, Snapshot, Source, Xattr, Xattrs};
 use crate::observe::{Event, Observer};
 use crate::repo::{ChunkReader, Repository};
 
@@ -15,8 +15,8 @@ use crate::repo::{ChunkReader, Repository};
 ///
 /// # Errors
 /// `NoSpace` naming the target; `Interrupted`; `Conflict` while another restore writes there;
-/// `Input` for an unsound pattern; `NotFound` if the folder is in no source; `Unavailable` if the
-/// store goes away. No temporary is left behind; what has its name is whole.
+/// `Input` for an unsound pattern; `NotFound` if the folder is in no source; `Refused` if it could be
+/// in one of secrets only, which the key in use may not read; `Unavailable` if the store goes away. No temporary is left behind; what has its name is whole.
 pub fn restore(
     repo: &Repository,
     snapshot: &Snapshot,
@@ -25,7 +25,7 @@ pub fn restore(
 ) -> Result<RestoreSummary> {
     let reader = repo.reader(observer)?;
     let mut summary: Option<RestoreSummary> = None;
-    let mut absent = None;
+    let (mut absent, mut sealed) = (None, 0);
     for source in &snapshot.sources {
         let Some(root) = source.root else {
             let what =
@@ -33,6 +33,15 @@ pub fn restore(
             observer.event(Event::Note(&what));
             continue;
         };
+        if !repo.may_read(source) {
+            let what = format!(
+                "source {} holds secrets, which the key in use may not read: not restored",
+                source.name
+            );
+            observer.event(Event::Note(&what));
+            sealed += 1;
+            continue;
+        }
         match restore_source(&reader, source, root, options, observer) {
             Ok(part) => match &mut summary {
                 Some(summary) => summary.add(part),
@@ -45,7 +54,15 @@ pub fn restore(
         }
     }
     let nothing = || Error::new(Kind::NotFound, "the snapshot holds nothing to restore");
-    summary.ok_or_else(|| absent.unwrap_or_else(nothing))
+    match summary {
+        Some(summary) => Ok(RestoreSummary { sealed_sources: sealed, ..summary }),
+        None if sealed > 0 => Err(Error::new(
+            Kind::Refused,
+            "what is asked for is in no source that the key in use may read, and it may not read \
+             secrets: use a key that may (`coffer key list` tells which)",
+        )),
+        None => Err(absent.unwrap_or_else(nothing)),
+    }
 }
 
 fn restore_source(
@@ -79,6 +96,7 @@ fn restore_source(
         frame: &frame,
         prove: &prove,
         chunk: &chunk,
+        is_secret: root.class == Class::S,
         bytes_total: Some(source.bytes),
     };
     restore_origin(&origin, options, observer)

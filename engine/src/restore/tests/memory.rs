@@ -187,6 +187,7 @@ impl Memory {
             frame: &|place| self.frame(place),
             prove: &prove,
             chunk: &|chunk| self.copy(chunk),
+            is_secret: false,
             bytes_total: self.bytes_total,
         };
         restore_origin(&origin, options, observer)
