@@ -5,5 +5,6 @@ mod crashes;
 mod harm;
 mod histories;
 mod limits_of_disks;
+mod secrets;
 mod support;
 mod trees;

@@ -12,6 +12,7 @@ use super::assemble::{Assembler, Captured, stream_kind};
 use super::merge::{self, Batch, Outlet, ParentEntries};
 use super::parent::Parent;
 use super::read::{self, Extra, Message, Output, Piece, Reading};
+use super::scan::Scan;
 use crate::chunk::Cutter;
 use crate::error::{Error, Kind, Result, SourceError};
 use crate::manifest::Entries;
@@ -34,6 +35,8 @@ pub(super) struct Context<'r> {
     pub reader: &'r ChunkReader<'r>,
     pub observer: &'r dyn Observer,
     pub racy_window_ns: i64,
+    /// Looks for secrets in trees.
+    pub scan: &'r Scan<'r>,
 }
 
 impl<'r> Context<'r> {
@@ -42,9 +45,10 @@ impl<'r> Context<'r> {
         known: Known<'r>,
         reader: &'r ChunkReader<'r>,
         options: &BackupOptions,
-        observer: &'r dyn Observer,
+        scan: &'r Scan<'r>,
     ) -> Self {
-        Self { repo, known, reader, observer, racy_window_ns: options.racy_window_ns }
+        let (observer, racy_window_ns) = (scan.observer(), options.racy_window_ns);
+        Self { repo, known, reader, observer, racy_window_ns, scan }
     }
 
     fn cutter(&self, profile: &str) -> Result<Cutter> {
@@ -73,6 +77,7 @@ impl<'r> Context<'r> {
             media: self.cutter("media")?,
             clock: self.repo.clock(),
             racy_window_ns: self.racy_window_ns,
+            scan: self.scan,
         })
     }
 }
@@ -108,10 +113,10 @@ pub(super) fn tree<'r>(
             scope.spawn(move || read::run(reading, &batch_queue));
         }
         drop(batch_queue);
-        let (observer, stopped) = (context.observer, &stopped);
+        let (scan, stopped) = (context.scan, &stopped);
         scope.spawn(move || {
             let outlet = Outlet { readers: batches, ordered, stopped };
-            merge::run(walk, parent_entries, &outlet, observer);
+            merge::run(walk, parent_entries, &outlet, scan);
         });
         let outcome = context.assembler(writer, class, expected).run(&ordered_queue);
         // After a failure readers wait to be heard: a queue keeps what waits in it, here their

@@ -7,6 +7,7 @@ mod merge;
 mod parent;
 mod read;
 mod run;
+mod scan;
 mod secrets;
 mod sources;
 #[cfg(test)]
@@ -68,6 +69,8 @@ pub struct BackupOptions {
     pub force: bool,
     /// Reads and cuts, but stores nothing.
     pub dry_run: bool,
+    /// Tells which new files of trees look like secrets.
+    pub secret_scan: bool,
     /// How long before its reading a file's last change must be to be trusted, nanoseconds.
     pub racy_window_ns: i64,
     /// Name and version of the program.

@@ -5,6 +5,7 @@ use std::io::{self, Read as _};
 use crossbeam_channel::{Receiver, Sender};
 
 use super::merge::{Batch, Item, Work};
+use super::scan::Scan;
 use crate::chunk::{Cutter, is_media};
 use crate::crypto::Keyring;
 use crate::error::{Error, SourceError};
@@ -82,6 +83,7 @@ pub(super) struct Reading<'r> {
     pub media: Cutter,
     pub clock: Clock,
     pub racy_window_ns: i64,
+    pub scan: &'r Scan<'r>,
 }
 
 /// Takes batches until there are no more.
@@ -174,6 +176,9 @@ impl Reading<'_> {
                     return Ok(Output::Excluded(Vec::new()));
                 }
                 continue;
+            }
+            if !large && self.class == Class::Ordinary {
+                self.scan.look_at_bytes(&found.entry, &hand.piece.bytes[bytes_start..]);
             }
             let size = stored + holes.iter().map(|hole| hole.len).sum::<u64>();
             found.entry.kind =

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use super::capture::{self, Context};
+use super::scan::Scan;
 use super::sources::{Sources, blank, check_names, closure_is_stored, is_taken};
 use super::{BackupOptions, BackupSummary, SourceOptions, job, parent, secrets};
 use crate::error::{Error, Kind, Result};
@@ -71,7 +72,8 @@ impl Run<'_> {
         let stored = AtomicU64::new(0);
         let known = Known { index: &index, usable: &usable, relied: &relied };
         let reader = ChunkReader::new(repo, Arc::clone(&index));
-        let context = Context::new(repo, known, &reader, options, self.observer);
+        let scan = Scan::new(self.observer, options.secret_scan && self.captured.is_none());
+        let context = Context::new(repo, known, &reader, options, &scan);
         let sources = match self.captured.take() {
             Some(sources) if closure_is_stored(context, &sources)? => sources,
             Some(_) if options.sources.iter().any(is_taken) => {
@@ -80,6 +82,7 @@ impl Run<'_> {
             }
             _ => self.capture(context, &view, options, &stored)?,
         };
+        scan.finish();
         if options.dry_run {
             return Ok(Some(self.summary(&sources, None)));
         }

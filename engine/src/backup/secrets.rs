@@ -29,7 +29,7 @@ pub(super) fn claim(repo: &Repository, sources: &mut [SourceOptions]) -> Result<
     let has_secrets = sources.iter().any(|it| matches!(it, SourceOptions::Secrets(_)));
     if has_secrets && !repo.keyring().has_secrets() {
         let what = "the key in use may not read secrets, so it cannot store any: use a key that \
-                    may (`coffer key list` tells which), or leave the secrets out";
+                    may (`coffer key list` tells which), or leave the secrets out with --exclude";
         return Err(Error::new(Kind::Refused, what));
     }
     for source in sources {
