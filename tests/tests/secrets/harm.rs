@@ -8,7 +8,7 @@ use crate::support::{Scene, below, make};
 
 fn packs(scene: &Scene) -> Vec<PathBuf> {
     let mut packs = Vec::new();
-    for folder in fs::read_dir(scene.repo.join("packs")).unwrap() {
+    for folder in fs::read_dir(scene.repo.join("packs")).into_iter().flatten() {
         let folder = fs::read_dir(folder.unwrap().path()).unwrap();
         packs.extend(folder.map(|pack| pack.unwrap().path()));
     }
