@@ -39,7 +39,10 @@ impl Sources {
                 observer.event(Event::SourceProblem(&problem));
                 self.errors += 1;
                 source.status = SourceStatus::Failed;
-                source.message = Some(problem.to_string());
+                // Which paths are secret is for class S alone.
+                let is_secret = source.kind == "secrets";
+                let message = if is_secret { problem.what.clone() } else { problem.to_string() };
+                source.message = Some(message);
             }
             // All roots unreadable: there is no recovery point in an empty manifest.
             Ok(captured) if captured.entries == 0 && captured.errors > 0 => {

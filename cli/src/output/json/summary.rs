@@ -77,6 +77,8 @@ pub struct RestoreLine {
     pub bytes_restored: u64,
     pub error_count: u64,
     pub damaged_count: u64,
+    /// Sources of secrets that the key in use may not read.
+    pub sealed_sources: u64,
 }
 
 impl RestoreLine {
@@ -96,6 +98,7 @@ impl RestoreLine {
             bytes_restored: summary.bytes,
             error_count: summary.problem_count + summary.lost,
             damaged_count: summary.damaged_count,
+            sealed_sources: summary.sealed_sources,
         }
     }
 }
