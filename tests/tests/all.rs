@@ -9,6 +9,7 @@ mod histories;
 mod limits_of_disks;
 mod manual;
 mod restoring;
+mod secrets;
 mod shape;
 mod sqlite;
 mod support;

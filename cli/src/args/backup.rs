@@ -15,6 +15,7 @@ Examples:
   pg_dump app | coffer backup --stdin --stdin-filename app.sql --job app
   coffer backup /srv/app --command 'pg_dump app' --name app.sql
   coffer backup /srv/app --sqlite '/srv/app/apps/*/app.db'
+  coffer backup /srv/app --secrets /srv/app/.env --secrets /run/secrets
   find /srv -name '*.db' -print0 | coffer backup --files-from0 -
   coffer backup -n -v /srv";
 
@@ -23,7 +24,7 @@ Examples:
 #[command(after_help = HELP)]
 pub struct BackupArgs {
     /// Files and folders to store
-    #[arg(value_name = "PATH", required_unless_present_any = ["stdin", "command", "sqlite", "files_from", "files_from0"])]
+    #[arg(value_name = "PATH", required_unless_present_any = ["stdin", "command", "sqlite", "files_from", "files_from0", "secrets", "secret_env", "secret_command"])]
     pub paths: Vec<PathBuf>,
     /// Store what comes on standard input
     #[arg(long)]
@@ -46,6 +47,18 @@ pub struct BackupArgs {
     /// Name of the file that the output of the --command becomes
     #[arg(long, value_name = "NAME", requires = "command")]
     pub name: Vec<String>,
+    /// Store this file or folder as a secret: only keys that may read secrets open it
+    #[arg(long, value_name = "PATH")]
+    pub secrets: Vec<PathBuf>,
+    /// Store this file of settings, and the files its settings NAME_FILE=PATH name, as secrets
+    #[arg(long, value_name = "FILE")]
+    pub secret_env: Vec<PathBuf>,
+    /// Store what this shell command prints as a secret
+    #[arg(long, value_name = "COMMAND")]
+    pub secret_command: Vec<String>,
+    /// Name of the file that the output of the --secret-command becomes
+    #[arg(long, value_name = "NAME", requires = "secret_command")]
+    pub secret_name: Vec<String>,
     /// Read more paths from this file, one a line; - is standard input
     #[arg(long, value_name = "FILE")]
     pub files_from: Vec<PathBuf>,
@@ -88,6 +101,9 @@ pub struct BackupArgs {
     /// Read every file, whatever the last snapshot says
     #[arg(short, long)]
     pub force: bool,
+    /// Do not tell which ordinary files look like secrets
+    #[arg(long)]
+    pub no_secret_scan: bool,
     /// Store nothing; tell what would be stored
     #[arg(short = 'n', long)]
     pub dry_run: bool,

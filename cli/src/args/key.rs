@@ -23,6 +23,7 @@ Without one of the three options a new password is asked for.
 Examples:
   coffer key add --label alice
   coffer key add --new-key-file /etc/coffer/key --label hourly
+  coffer key add --new-key-file /etc/coffer/hourly.key --no-secrets --label hourly
   coffer key add --new-password-command 'pass show backup'";
 
 const REMOVE_HELP: &str = "\
@@ -68,6 +69,9 @@ pub struct KeyAddArgs {
     /// A name for the key, for `key list`
     #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
     pub label: String,
+    /// A key that stores and restores all but secrets, and changes no keys
+    #[arg(long)]
+    pub no_secrets: bool,
 }
 
 /// Remove a key

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use coffer_engine::backup::{BackupOptions, BackupSummary, SourceOptions, backup};
 use coffer_engine::repo::Repository;
+use coffer_engine::source::secrets::SecretsSource;
 use coffer_engine::source::sqlite::SqliteOptions;
 use coffer_engine::source::stream::{Input, StreamSource};
 use coffer_engine::source::tree::TreeOptions;
@@ -29,6 +30,7 @@ pub fn run(context: &Context, args: BackupArgs) -> Result<()> {
     let mut sources: Vec<_> = databases.into_iter().map(SourceOptions::Sqlite).collect();
     sources.extend(streams(context, &args)?);
     sources.extend(tree);
+    sources.extend(secrets(&args)?.map(SourceOptions::Secrets));
     let sqlite = databases::options(&args);
     let repository = open_or_init(context, &settings, &args)?;
     let dry_run = args.dry_run;
@@ -65,20 +67,41 @@ fn streams(context: &Context, args: &BackupArgs) -> Result<Vec<SourceOptions>> {
     let mut streams = Vec::new();
     for (line, name) in args.command.iter().zip(&args.name) {
         let input = Input::Command(line.clone());
-        streams.push(stream("--name", name, input)?);
+        streams.push(SourceOptions::Stream(stream("--name", name, input)?));
     }
     if args.stdin {
         let input = Input::Reader(Box::new(InterruptibleStdin::new(context.interrupt.clone())));
-        streams.push(stream("--stdin-filename", &args.stdin_filename, input)?);
+        let stdin = stream("--stdin-filename", &args.stdin_filename, input)?;
+        streams.push(SourceOptions::Stream(stdin));
     }
     Ok(streams)
 }
 
+/// Files, settings and outputs of commands that are secret; none if there are none.
+fn secrets(args: &BackupArgs) -> Result<Option<SecretsSource>> {
+    if args.secret_command.len() != args.secret_name.len() {
+        let what = "each --secret-command needs a --secret-name, the file its output becomes";
+        return Err(Failure::usage(what));
+    }
+    let mut commands = Vec::new();
+    for (line, name) in args.secret_command.iter().zip(&args.secret_name) {
+        commands.push(stream("--secret-name", name, Input::Command(line.clone()))?);
+    }
+    let all = |paths: &[PathBuf]| paths.iter().map(|path| absolute(path)).collect::<Result<_>>();
+    let source = SecretsSource {
+        name: "secrets".to_owned(),
+        paths: all(&args.secrets)?,
+        environment_files: all(&args.secret_env)?,
+        commands,
+    };
+    Ok((!source.is_empty()).then_some(source))
+}
+
 /// The stream's name becomes the path of an entry.
-fn stream(option: &str, name: &str, input: Input) -> Result<SourceOptions> {
+fn stream(option: &str, name: &str, input: Input) -> Result<StreamSource> {
     let stream = StreamSource { name: name.trim_start_matches('/').to_owned(), input };
     match stream.path() {
-        Ok(_) => Ok(SourceOptions::Stream(stream)),
+        Ok(_) => Ok(stream),
         Err(_) => Err(Failure::usage(format!("{option} needs the name or path of a file"))),
     }
 }
@@ -105,8 +128,13 @@ fn tree_options(
             roots.push(absolute(Path::new(&path))?);
         }
     }
-    let others = args.stdin || !args.command.is_empty() || !databases.is_empty();
-    if roots.is_empty() && !others {
+    let has_others = args.stdin
+        || !args.command.is_empty()
+        || !databases.is_empty()
+        || !args.secrets.is_empty()
+        || !args.secret_env.is_empty()
+        || !args.secret_command.is_empty();
+    if roots.is_empty() && !has_others {
         return Err(Failure::usage("the lists of paths are empty: there is nothing to store"));
     }
     let mut skip = vec![settings.repository.clone(), settings.state_dir.clone()];
@@ -121,6 +149,7 @@ fn tree_options(
         exclude_larger_than: args.exclude_larger_than,
         one_file_system: args.one_file_system,
         skip,
+        claimed: Vec::new(),
     };
     options.check().map_err(|problem| Failure::usage(problem.to_string()))?;
     Ok((!options.roots.is_empty()).then_some(options))
@@ -149,6 +178,7 @@ fn options(
         tags: args.tag.into_iter().filter(|tag| !tag.is_empty()).collect(),
         force: args.force,
         dry_run: args.dry_run,
+        secret_scan: !args.no_secret_scan,
         racy_window_ns: i64::try_from(args.racy_window.as_nanos()).unwrap_or(i64::MAX),
         tool: concat!("coffer ", env!("CARGO_PKG_VERSION")).to_owned(),
     }

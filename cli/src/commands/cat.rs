@@ -1,6 +1,6 @@
 use std::io::{self, Write};
 
-use coffer_engine::model::{Entry, EntryKind, Snapshot};
+use coffer_engine::model::{Entry, EntryKind, Source};
 use coffer_engine::repo::{ChunkReader, sources_of};
 
 use super::{Context, ls};
@@ -16,7 +16,17 @@ pub fn run(context: &Context, args: &CatArgs) -> Result<()> {
     let repository = context.open()?;
     let snapshot = context.select(&repository, &args.from.snapshot, &args.filter)?;
     let reader = repository.reader(&context.watcher())?;
-    let entry = find(&reader, &snapshot, args)?;
+    let asked = sources_of(&snapshot, args.source.as_deref())?;
+    let is_sealed = asked.iter().any(|source| !repository.may_read(source));
+    let readable = |source: &&Source| source.root.is_some() && repository.may_read(source);
+    let sources: Vec<&Source> = asked.into_iter().filter(readable).collect();
+    let Some(entry) = find(&reader, &sources, &args.from.path)? else {
+        return Err(if is_sealed {
+            ls::sealed_away()
+        } else {
+            ls::not_there(&snapshot, &args.from.path)
+        });
+    };
     let shown = escape::path(entry.path.as_bytes());
     match &entry.kind {
         EntryKind::File { .. } => {}
@@ -40,20 +50,18 @@ pub fn run(context: &Context, args: &CatArgs) -> Result<()> {
     out.out.finish()
 }
 
-fn find(reader: &ChunkReader<'_>, snapshot: &Snapshot, args: &CatArgs) -> Result<Entry> {
-    let path = &args.from.path[..];
-    let sources = sources_of(snapshot, args.source.as_deref())?;
-    for source in sources.into_iter().filter(|source| source.root.is_some()) {
+fn find(reader: &ChunkReader<'_>, sources: &[&Source], path: &[u8]) -> Result<Option<Entry>> {
+    for source in sources {
         let mut found = None;
         reader.entries(source, path, &mut |entry| {
             found = (entry.path.as_bytes() == path).then_some(entry);
             Ok(false)
         })?;
-        if let Some(entry) = found {
-            return Ok(entry);
+        if found.is_some() {
+            return Ok(found);
         }
     }
-    Err(ls::not_there(snapshot, path))
+    Ok(None)
 }
 
 /// Standard output that remembers its own failure, and stops when the user asked to.

@@ -22,7 +22,7 @@ pub fn run(context: &Context, args: &DiffArgs) -> Result<()> {
     ];
     let mut out = Stdout::new()?;
     let mut told = Ok(());
-    let summary = diff(&repository, &reader, sides, args.metadata, &watcher, &mut |change| {
+    let summary = diff(&reader, sides, args.metadata, &watcher, &mut |change| {
         if told.is_ok() {
             told = tell(context, &change, &mut out);
         }

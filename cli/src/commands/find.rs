@@ -17,7 +17,7 @@ pub fn run(context: &Context, args: &FindArgs) -> Result<()> {
     let watcher = context.watcher();
     let reader = repository.reader(&watcher)?;
     let is_wanted = |entry: &Entry| args.types.is_empty() || args.types.contains(&type_of(entry));
-    let mut finder = Finder::new(&repository, &reader, &args.globs, &is_wanted)?;
+    let mut finder = Finder::new(&reader, &args.globs, &is_wanted)?;
     let mut out = Stdout::new()?;
     let (mut entry_count, mut snapshot_count) = (0_u64, 0_u64);
     for snapshot in &snapshots {

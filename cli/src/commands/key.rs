@@ -1,4 +1,5 @@
 use coffer_engine::crypto::slot::Credential;
+use coffer_engine::repo::keys::NewCredential;
 use coffer_engine::repo::{KeyInfo, Repository};
 
 use super::{Context, init};
@@ -35,7 +36,12 @@ fn list(context: &Context, repository: &Repository) -> Result<()> {
 fn add(context: &Context, repository: &mut Repository, args: &KeyAddArgs) -> Result<()> {
     let credential = new_credential(&args.new)?;
     let strength = init::strength(args.new.policy.kdf);
-    let key = repository.add_key(&credential, strength, &args.label)?;
+    let key = repository.add_key(&NewCredential {
+        credential: &credential,
+        strength,
+        label: &args.label,
+        secrets: !args.no_secrets,
+    })?;
     tell(context, &key, "added key")
 }
 
@@ -113,6 +119,7 @@ mod tests {
             label: String::new(),
             created_ns: 0,
             current: false,
+            secrets: true,
             present: true,
         };
         let keys = [key(0xab), key(0xac)];

@@ -23,10 +23,19 @@ pub fn run(context: &Context, args: &LsArgs) -> Result<()> {
         (line.message_type, line.struct_type) = (Some("snapshot"), Some("snapshot"));
         out.json(&line)?;
     }
-    let mut found = false;
+    let (mut found, mut sealed) = (false, false);
     for source in sources_of(&snapshot, args.source.as_deref())? {
         if source.root.is_none() {
-            tell_missing(context, source.name.as_str());
+            tell_missing(context, source.name.as_str(), "failed and has no entries");
+            continue;
+        }
+        if !repository.may_read(source) {
+            tell_missing(
+                context,
+                source.name.as_str(),
+                "holds secrets, which this key may not read",
+            );
+            sealed = true;
             continue;
         }
         let mut told = Ok(());
@@ -48,6 +57,9 @@ pub fn run(context: &Context, args: &LsArgs) -> Result<()> {
         told?;
     }
     out.finish()?;
+    if !found && sealed {
+        return Err(sealed_away());
+    }
     if found || args.from.path.is_empty() {
         return Ok(());
     }
@@ -68,10 +80,19 @@ fn tell_facts(context: &Context, snapshot: &Snapshot) -> Result<()> {
     out.finish()
 }
 
-fn tell_missing(context: &Context, source: &str) {
+/// What is asked for may be among secrets, which the key in use may not read.
+#[must_use]
+pub fn sealed_away() -> Failure {
+    let message =
+        "it is not in what this key may read, and the key may not read the secrets of the snapshot";
+    Failure::new(Code::Refused, message)
+        .hint("use a key that may read secrets: `coffer key list` tells which")
+}
+
+fn tell_missing(context: &Context, source: &str, why: &str) {
     if !context.global.json && !context.global.quiet {
         let shown = escape::text(source);
-        stderr_line(&format!("coffer: note: source {shown} failed and has no entries"));
+        stderr_line(&format!("coffer: note: source {shown} {why}"));
     }
 }
 

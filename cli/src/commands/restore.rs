@@ -180,6 +180,12 @@ fn outcome(summary: &RestoreSummary) -> Result<()> {
         let message = format!("{entries} could not be written; the rest is restored");
         return Err(Failure::new(Code::Partial, message));
     }
+    if summary.sealed_sources > 0 {
+        let message =
+            "the key in use may not read the secrets of the snapshot; the rest is restored";
+        let hint = "restore them with a key that may: `coffer key list` tells which";
+        return Err(Failure::new(Code::Partial, message).hint(hint));
+    }
     Ok(())
 }
 

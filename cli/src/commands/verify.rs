@@ -85,7 +85,7 @@ fn touched_lines(report: &Report) -> Vec<String> {
     let line = |touched: &Touched| {
         let id = touched.snapshot.to_string();
         let path = match touched.path.as_slice() {
-            [] => "a part of its list of files is gone".to_owned(),
+            [] => "its secrets, or a part of its list of files".to_owned(),
             path => escape::path(path),
         };
         format!("  snapshot {}: {path}", json::short(&id))

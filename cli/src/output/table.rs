@@ -127,12 +127,13 @@ pub fn sizes(snapshots: &[Snapshot], stats: &Stats) -> String {
 /// Lists keys; the one in use is marked.
 #[must_use]
 pub fn keys(list: &[KeyInfo]) -> String {
-    let mut table = plain(&["", "Slot", "Kind", "Label", "Created"]);
+    let mut table = plain(&["", "Slot", "Kind", "Secrets", "Label", "Created"]);
     for key in list {
         table.add_row([
             if key.current { "*" } else { "" }.to_owned(),
             json::short(&key.slot.to_string()).to_owned(),
             json::slot_kind(key.kind).to_owned(),
+            if key.secrets { "yes" } else { "no" }.to_owned(),
             escape::text(&key.label),
             units::local_time(key.created_ns),
         ]);
@@ -240,6 +241,7 @@ mod tests {
             label: "a\nb".into(),
             created_ns: 0,
             current: true,
+            secrets: true,
             present: true,
         };
         let list = keys(&[key]);

@@ -24,6 +24,8 @@ pub(super) struct Captured {
     pub totals: Totals,
     /// What was measured of the source.
     pub facts: BTreeMap<String, String>,
+    /// Of class S: the lists of all chunks of data, and of all nodes.
+    pub secret_ids: (Option<NodeRef>, Option<NodeRef>),
 }
 
 pub(super) struct Assembler<'a, 'r> {
@@ -79,6 +81,17 @@ impl<'a, 'r> Assembler<'a, 'r> {
             self.report();
         }
         self.finish()
+    }
+
+    /// Takes one entry with the chunks of its content, in order. [`Self::finish`] comes last.
+    pub(super) fn take_one(
+        &mut self,
+        output: Output,
+        bytes: &[u8],
+        chunks: &[(crate::model::ChunkId, u32)],
+    ) -> Result<()> {
+        self.check_interrupted()?;
+        self.output(output, &mut Rest { bytes, chunks })
     }
 
     fn check_interrupted(&self) -> Result<()> {
@@ -279,7 +292,8 @@ impl<'a, 'r> Assembler<'a, 'r> {
         self.observer.event(Event::Progress(self.progress));
     }
 
-    fn finish(mut self) -> Result<Captured> {
+    /// Writes what is open of the manifest.
+    pub(super) fn finish(mut self) -> Result<Captured> {
         let writer = &mut *self.writer;
         if let Some(manifest) = self.manifest.take() {
             let root = manifest.finish(&mut |class, node| writer.put_node(class, &node))?;

@@ -15,6 +15,7 @@ use super::database::Databases;
 use super::merge::{self, Batch, Outlet, ParentEntries};
 use super::parent::Parent;
 use super::read::{self, Extra, Message, Output, Piece, Reading};
+use super::scan::Scan;
 use crate::chunk::Cutter;
 use crate::error::{Error, Kind, Result, SourceError};
 use crate::manifest::Entries;
@@ -39,6 +40,8 @@ pub(super) struct Context<'r> {
     pub observer: &'r dyn Observer,
     pub racy_window_ns: i64,
     pub sqlite: Option<&'r SqliteOptions>,
+    /// Looks for secrets in trees.
+    pub scan: &'r Scan<'r>,
 }
 
 impl<'r> Context<'r> {
@@ -46,9 +49,10 @@ impl<'r> Context<'r> {
         repo: &'r Repository,
         known: Known<'r>,
         reader: &'r ChunkReader<'r>,
-        observer: &'r dyn Observer,
+        scan: &'r Scan<'r>,
     ) -> Self {
-        Self { repo, known, reader, observer, racy_window_ns: RACY_WINDOW_NS, sqlite: None }
+        let (observer, racy_window_ns) = (scan.observer(), RACY_WINDOW_NS);
+        Self { repo, known, reader, observer, racy_window_ns, sqlite: None, scan }
     }
 
     /// The same, with what the user chose.
@@ -80,6 +84,20 @@ impl<'r> Context<'r> {
     ) -> Assembler<'a, 'r> {
         let cut_key = self.repo.keyring().page_cut_key();
         Assembler::new(writer, self.observer, class, cut_key, expected)
+    }
+
+    /// What readers of files share.
+    pub(super) fn reading(&self, class: Class) -> Result<Reading<'r>> {
+        Ok(Reading {
+            keyring: self.repo.keyring(),
+            class,
+            databases: None,
+            tree: self.cutter("tree")?,
+            media: self.cutter("media")?,
+            clock: self.repo.clock(),
+            racy_window_ns: self.racy_window_ns,
+            scan: self.scan,
+        })
     }
 }
 
@@ -128,15 +146,7 @@ fn files<'r>(
         Ok(walk) => walk,
         Err(problem) => return Ok(Err(problem)),
     };
-    let reading = Reading {
-        keyring: context.repo.keyring(),
-        class,
-        databases: databases.as_ref(),
-        tree: context.cutter("tree")?,
-        media: context.cutter("media")?,
-        clock: context.repo.clock(),
-        racy_window_ns: context.racy_window_ns,
-    };
+    let reading = Reading { databases: databases.as_ref(), ..context.reading(class)? };
     let get = |node: &NodeRef| context.reader.node(node);
     let parent_entries = parent.map(|parent| open_parent(parent, &get, context));
     let expected = Progress {
@@ -153,10 +163,10 @@ fn files<'r>(
             scope.spawn(move || read::run(reading, &batch_queue));
         }
         drop(batch_queue);
-        let (observer, stopped) = (context.observer, &stopped);
+        let (scan, stopped) = (context.scan, &stopped);
         scope.spawn(move || {
             let outlet = Outlet { readers: batches, ordered, stopped };
-            merge::run(walk, parent_entries, &outlet, observer);
+            merge::run(walk, parent_entries, &outlet, scan);
         });
         let outcome = context.assembler(writer, class, expected).run(&ordered_queue);
         // After a failure readers wait to be heard: a queue keeps what waits in it, here their

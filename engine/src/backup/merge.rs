@@ -7,12 +7,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use crossbeam_channel::{Receiver, Sender, bounded};
 
 use super::read::{Extra, Message, Output, PART_LEN, Piece};
+use super::scan::Scan;
 use crate::error::{Error, Result, SourceError};
 use crate::manifest::{Entries, Names, Start, walk_references};
 use crate::model::{ChunkId, Content, Entry, EntryKind, NodeRef, Xattrs};
-use crate::observe::{Action, Event, Observer};
+use crate::observe::{Action, Event};
 use crate::repo::{ChunkReader, Known};
-use crate::source::tree::{Found, Walk, WalkItem};
+use crate::source::tree::{Exclusion, Found, Walk, WalkItem};
 
 /// Entries of a batch at most.
 const BATCH_COUNT: usize = 512;
@@ -66,19 +67,15 @@ pub(super) fn run(
     walk: Walk,
     parent: Option<ParentEntries<'_>>,
     outlet: &Outlet<'_>,
-    observer: &dyn Observer,
+    scan: &Scan<'_>,
 ) {
-    let mut merge = Merge {
-        parent,
-        next: None,
-        links: HashSet::new(),
-        batch: Batch::default(),
-        outlet,
-        observer,
-    };
+    let mut merge =
+        Merge { parent, next: None, links: HashSet::new(), batch: Batch::default(), outlet, scan };
     let begun = merge.advance();
     let decided = begun.and_then(|()| {
-        for item in walk {
+        let is_told =
+            |item: &WalkItem| !matches!(item, WalkItem::Excluded { why: Exclusion::Claimed, .. });
+        for item in walk.filter(is_told) {
             if outlet.stopped.load(Ordering::Relaxed) {
                 return Ok(());
             }
@@ -101,7 +98,7 @@ struct Merge<'m, 'r> {
     links: HashSet<u64>,
     batch: Batch,
     outlet: &'m Outlet<'m>,
-    observer: &'m dyn Observer,
+    scan: &'m Scan<'m>,
 }
 
 impl Merge<'_, '_> {
@@ -123,6 +120,9 @@ impl Merge<'_, '_> {
             Some(parent) if !self.resolves(parent)? => Action::Changed,
             Some(_) => Action::Unmodified,
         };
+        if action != Action::Unmodified {
+            self.scan.look_at_name(&found.entry);
+        }
         let group = found.entry.link_group;
         let work = match (action, parent) {
             (Action::Unmodified, Some(mut parent)) => {
@@ -166,7 +166,7 @@ impl Merge<'_, '_> {
                 // A damaged node costs its own entries, which are read again.
                 Some(Err(error)) if error.kind().is_damage() => {
                     let what = format!("the parent snapshot is damaged: {error}");
-                    self.observer.event(Event::Finding(&what));
+                    self.scan.observer().event(Event::Finding(&what));
                 }
                 Some(Err(error)) => return Err(error),
             }
@@ -252,7 +252,7 @@ fn ready(Item { work, action }: Item) -> Option<Output> {
 }
 
 /// Unchanged = same kind, size, mtime, ctime and inode as in the parent, and not racy there.
-fn is_unchanged(found: &Entry, parent: &Entry) -> bool {
+pub(super) fn is_unchanged(found: &Entry, parent: &Entry) -> bool {
     !parent.racy
         && std::mem::discriminant(&found.kind) == std::mem::discriminant(&parent.kind)
         && found.file_size() == parent.file_size()

@@ -8,6 +8,8 @@ mod merge;
 mod parent;
 mod read;
 mod run;
+mod scan;
+mod secrets;
 mod sources;
 mod spool;
 #[cfg(test)]
@@ -20,6 +22,7 @@ use std::time::Duration;
 pub use run::backup;
 
 use crate::model::{SnapshotId, Totals};
+use crate::source::secrets::SecretsSource;
 use crate::source::sqlite::SqliteOptions;
 use crate::source::stream::StreamSource;
 use crate::source::tree::TreeOptions;
@@ -33,6 +36,8 @@ pub enum SourceOptions {
     Sqlite(PathBuf),
     /// Standard input or the output of a command, as one file.
     Stream(StreamSource),
+    /// Secrets, in class S: only keys that may read secrets open them. No tree has them too.
+    Secrets(SecretsSource),
 }
 
 impl SourceOptions {
@@ -47,6 +52,7 @@ impl SourceOptions {
             Self::Tree { .. } => "tree",
             Self::Sqlite(_) => "sqlite",
             Self::Stream(stream) => stream.kind(),
+            Self::Secrets(_) => "secrets",
         }
     }
 
@@ -55,6 +61,7 @@ impl SourceOptions {
             Self::Tree { name, .. } => name.into(),
             Self::Sqlite(path) => path.to_string_lossy(),
             Self::Stream(stream) => stream.name.as_str().into(),
+            Self::Secrets(secrets) => secrets.name.as_str().into(),
         }
     }
 }
@@ -74,6 +81,8 @@ pub struct BackupOptions {
     pub force: bool,
     /// Reads and cuts, but stores nothing.
     pub dry_run: bool,
+    /// Tells which new files of trees look like secrets.
+    pub secret_scan: bool,
     /// How long before its reading a file's last change must be to be trusted, nanoseconds.
     pub racy_window_ns: i64,
     /// Name and version of the program.

@@ -6,6 +6,7 @@ use crossbeam_channel::{Receiver, Sender};
 
 use super::database::{Databases, Look};
 use super::merge::{Batch, Item, Work};
+use super::scan::Scan;
 use crate::chunk::{Cutter, is_media};
 use crate::crypto::Keyring;
 use crate::error::{Error, SourceError};
@@ -85,6 +86,7 @@ pub(super) struct Reading<'r> {
     pub media: Cutter,
     pub clock: Clock,
     pub racy_window_ns: i64,
+    pub scan: &'r Scan<'r>,
 }
 
 /// Takes batches until there are no more.
@@ -191,6 +193,9 @@ impl Reading<'_> {
                 }
                 continue;
             }
+            if !large && self.class == Class::Ordinary {
+                self.scan.look_at_bytes(&found.entry, &hand.piece.bytes[bytes_start..]);
+            }
             let size = stored + holes.iter().map(|hole| hole.len).sum::<u64>();
             found.entry.kind =
                 EntryKind::File { size, content: Content::Chunks(Vec::new()), holes };
@@ -235,7 +240,7 @@ impl Reading<'_> {
 
     /// Marks an entry as racy when it changed too shortly before it was read, and takes out an
     /// attribute list that is too long for it.
-    fn finish(&self, mut entry: Entry, read_ns: i64) -> (Box<Entry>, Extra) {
+    pub(super) fn finish(&self, mut entry: Entry, read_ns: i64) -> (Box<Entry>, Extra) {
         let trusted = read_ns.saturating_sub(self.racy_window_ns);
         entry.racy |= nanos(entry.mtime) > trusted || nanos(entry.ctime) > trusted;
         let mut extra = Extra::default();
@@ -398,7 +403,7 @@ fn fill(
 }
 
 /// Cuts and names as many chunks as `bytes` give; returns the bytes used.
-fn cut(
+pub(super) fn cut(
     (keyring, class): (&Keyring, Class),
     cutter: &Cutter,
     bytes: &[u8],

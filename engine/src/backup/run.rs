@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use super::capture::{self, Context};
+use super::scan::Scan;
 use super::sources::{Sources, blank, check_names, closure_is_stored, is_taken};
-use super::{BackupOptions, BackupSummary, SourceOptions, job, parent};
+use super::{BackupOptions, BackupSummary, SourceOptions, job, parent, secrets};
 use crate::error::{Error, Kind, Result};
 use crate::fence::{Look, View};
 use crate::model::{Class, Snapshot, SnapshotId, SnapshotRef, SnapshotState, SourceStatus};
@@ -26,6 +27,7 @@ pub fn backup(
     observer: &dyn Observer,
 ) -> Result<BackupSummary> {
     check_names(&options.sources)?;
+    secrets::claim(repo, &mut options.sources)?;
     if !options.dry_run {
         repo.begin_writing()?;
     }
@@ -33,7 +35,7 @@ pub fn backup(
         repo,
         observer,
         sid: SnapshotId(repo.entropy().bytes()),
-        job: job::name(&options),
+        job: job::name(&options, repo.keyring())?,
         started_ns: repo.clock().now_ns(),
         captured: None,
     };
@@ -71,8 +73,9 @@ impl Run<'_> {
         let known = Known { index: &index, usable: &usable, relied: &relied };
         let reader = ChunkReader::new(repo, Arc::clone(&index));
         let sqlite = options.sqlite.clone();
-        let context = Context::new(repo, known, &reader, self.observer)
-            .with(options.racy_window_ns, sqlite.as_ref());
+        let scan = Scan::new(self.observer, options.secret_scan && self.captured.is_none());
+        let context =
+            Context::new(repo, known, &reader, &scan).with(options.racy_window_ns, sqlite.as_ref());
         let sources = match self.captured.take() {
             Some(sources) if closure_is_stored(context, &sources)? => sources,
             Some(_) if options.sources.iter().any(is_taken) => {
@@ -81,6 +84,7 @@ impl Run<'_> {
             }
             _ => self.capture(context, &view, options, &stored)?,
         };
+        scan.finish();
         if options.dry_run {
             return Ok(Some(self.summary(&sources, None)));
         }
@@ -155,6 +159,10 @@ impl Run<'_> {
                         capture::sqlite(context, writer, path, parent.as_ref())?
                     }
                     SourceOptions::Stream(stream) => capture::stream(context, writer, stream)?,
+                    SourceOptions::Secrets(asked) => {
+                        source.parent = parent.as_ref().map(|parent| parent.reference);
+                        secrets::capture(context, writer, asked, parent.as_ref())?
+                    }
                 };
                 sources.add(source, outcome, self.observer);
             }

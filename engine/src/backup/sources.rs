@@ -40,7 +40,10 @@ impl Sources {
                 observer.event(Event::SourceProblem(&problem));
                 self.errors += 1;
                 source.status = SourceStatus::Failed;
-                source.message = Some(problem.to_string());
+                // Which paths are secret is for class S alone.
+                let is_secret = source.kind == "secrets";
+                let message = if is_secret { problem.what.clone() } else { problem.to_string() };
+                source.message = Some(message);
             }
             // All roots unreadable: there is no recovery point in an empty manifest.
             Ok(captured) if captured.entries == 0 && captured.errors > 0 => {
@@ -58,6 +61,7 @@ impl Sources {
                 totals.files_changed += captured.totals.files_changed;
                 totals.files_unmodified += captured.totals.files_unmodified;
                 source.root = captured.root.map(|root| root.node);
+                (source.s_data_ids, source.s_node_ids) = captured.secret_ids;
                 source.entries = captured.entries;
                 source.bytes = captured.bytes;
                 source.errors = captured.errors;
@@ -78,6 +82,8 @@ pub(super) fn blank(asked: &SourceOptions) -> Source {
         SourceOptions::Tree { options, .. } => (job::roots(options), "tree"),
         SourceOptions::Sqlite(path) => (vec![path.as_os_str().as_bytes().to_vec()], "sqlite"),
         SourceOptions::Stream(_) => (Vec::new(), "dump"),
+        // Which paths are secret is for class S alone.
+        SourceOptions::Secrets(_) => (Vec::new(), "tree"),
     };
     Source {
         kind: asked.kind().to_owned(),
@@ -122,16 +128,19 @@ pub(super) fn check_names(sources: &[SourceOptions]) -> Result<()> {
     }
 }
 
+/// Where everything that a source needs begins.
+fn starts(source: &Source) -> impl Iterator<Item = Start> {
+    let lists = [source.s_data_ids, source.s_node_ids].into_iter().flatten().map(Start::Content);
+    source.root.map(Start::Manifest).into_iter().chain(lists)
+}
+
 /// True if everything the sources need resolves in packs that may be relied on.
 pub(super) fn closure_is_stored(context: Context<'_>, sources: &Sources) -> Result<bool> {
     let get = |node: &NodeRef| context.reader.node(node);
-    for root in sources.list.iter().filter_map(|source| source.root) {
-        let mut whole = context.known.contains(&root.id);
-        if !whole {
-            return Ok(false);
-        }
+    for start in sources.list.iter().flat_map(starts) {
+        let mut whole = true;
         let mut seen: HashSet<ChunkId> = HashSet::new();
-        let walked = manifest::walk_references(Start::Manifest(root), &get, &mut |node, names| {
+        let walked = manifest::walk_references(start, &get, &mut |node, names| {
             whole = whole && context.known.contains(&node.id);
             Ok(whole && names != Names::Data && seen.insert(node.id))
         });

@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 
 use super::file::same_bytes;
-use super::{readable_root, stop_if_asked, tell_damage};
+use super::{searchable_root, stop_if_asked, tell_damage};
 use crate::error::Result;
 use crate::manifest::{Ahead, Cursor};
 use crate::model::{Entry, EntryKind, EntryPath, NodeRef, Snapshot, Source, compare_paths};
@@ -70,7 +70,6 @@ pub struct DiffSummary {
 /// # Errors
 /// Those of `each`; `Unavailable` when the store does not answer; `Interrupted`.
 pub fn diff(
-    repo: &Repository,
     reader: &ChunkReader<'_>,
     [old, new]: [Side<'_>; 2],
     with_metadata: bool,
@@ -90,7 +89,7 @@ pub fn diff(
     for name in names {
         let pair = sources.map(|list| list.iter().find(|source| source.name == name));
         let mut sides = [(pair[0], old), (pair[1], new)].map(|(source, side)| {
-            let root = source.and_then(|source| readable_root(repo, source));
+            let root = source.and_then(searchable_root);
             let cursor = root.map(|root| Cursor::new(&root, &get));
             Walker { cursor, folder: side.folder, is_torn: false }
         });

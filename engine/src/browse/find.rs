@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use ignore::gitignore::{Gitignore, GitignoreBuilder};
 
-use super::{readable_root, stop_if_asked, tell_damage};
+use super::{searchable_root, stop_if_asked, tell_damage};
 use crate::error::{Error, Kind, Result};
 use crate::manifest::{Ahead, Cursor};
 use crate::model::{ChunkId, Entry, NodeRef, Source};
@@ -24,7 +24,6 @@ pub type Found<'f> = dyn FnMut(&Entry) -> Result<bool> + 'f;
 
 /// Looks for entries by name; remembers what each page of a manifest holds of them.
 pub struct Finder<'r> {
-    repo: &'r Repository,
     reader: &'r ChunkReader<'r>,
     patterns: Gitignore,
     is_wanted: &'r dyn Fn(&Entry) -> bool,
@@ -42,7 +41,6 @@ impl<'r> Finder<'r> {
     /// # Errors
     /// `Input` for an unsound pattern.
     pub fn new(
-        repo: &'r Repository,
         reader: &'r ChunkReader<'r>,
         globs: &[String],
         is_wanted: &'r dyn Fn(&Entry) -> bool,
@@ -54,7 +52,7 @@ impl<'r> Finder<'r> {
         }
         let patterns = builder.build().map_err(unsound)?;
         let (pages, kept_count) = (HashMap::new(), 0);
-        Ok(Self { repo, reader, patterns, is_wanted, pages, kept_count, pages_read: 0, damaged: 0 })
+        Ok(Self { reader, patterns, is_wanted, pages, kept_count, pages_read: 0, damaged: 0 })
     }
 
     /// Calls `found` for what `source` has, in order. Damage is told to `observer` and counted; what is
@@ -68,7 +66,7 @@ impl<'r> Finder<'r> {
         observer: &dyn Observer,
         found: &mut Found<'_>,
     ) -> Result<()> {
-        let Some(root) = readable_root(self.repo, source) else { return Ok(()) };
+        let Some(root) = searchable_root(source) else { return Ok(()) };
         let reader = self.reader;
         let get = |node: &NodeRef| reader.node(node);
         let mut cursor = Cursor::new(&root, &get);

@@ -26,7 +26,13 @@ use crate::repo::Repository;
 /// The manifest of `source`, if it was captured and the keys here open it.
 #[must_use]
 pub fn readable_root(repo: &Repository, source: &Source) -> Option<NodeRef> {
-    source.root.filter(|root| root.class == Class::Ordinary || repo.keyring().has_secrets())
+    source.root.filter(|_| repo.may_read(source))
+}
+
+/// The manifest of `source`, unless it holds secrets: a search names none, whatever the key may read.
+#[must_use]
+pub fn searchable_root(source: &Source) -> Option<NodeRef> {
+    source.root.filter(|root| root.class == Class::Ordinary)
 }
 
 /// Damage is told and counted, and the work goes on; any other error ends it.

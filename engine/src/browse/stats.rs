@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::{readable_root, stop_if_asked, tell_damage};
+use super::{searchable_root, stop_if_asked, tell_damage};
 use crate::error::Result;
 use crate::manifest::{Names, Start, walk_references};
 use crate::model::{ChunkId, NodeRef, PACK_HEADER_LEN, Place, Purpose, Snapshot, SnapshotId};
@@ -121,9 +121,10 @@ pub fn stats(
             for source in &snapshot.sources {
                 walk.sizes.entries = walk.sizes.entries.saturating_add(source.entries);
                 walk.sizes.logical_bytes = walk.sizes.logical_bytes.saturating_add(source.bytes);
-                if let Some(root) = readable_root(repo, source) {
-                    walk.add(Start::Manifest(root), observer)?;
-                }
+                let lists = [source.s_data_ids, source.s_node_ids].into_iter().flatten();
+                let secrets = lists.map(Start::Content);
+                let manifest = searchable_root(source).map(Start::Manifest);
+                manifest.into_iter().chain(secrets).try_for_each(|it| walk.add(it, observer))?;
             }
             for pending in &snapshot.pending {
                 walk.add(Start::Content(*pending), observer)?;

@@ -20,7 +20,7 @@ fn a_page_of_many_snapshots_is_looked_into_once() {
     fixture.backup("a");
     let repo = fixture.open("b");
     let reader = repo.reader(&Silent).unwrap();
-    let mut finder = Finder::new(&repo, &reader, &["file-7".to_owned()], &|_| true).unwrap();
+    let mut finder = Finder::new(&reader, &["file-7".to_owned()], &|_| true).unwrap();
     let (mut found, mut pages_read) = (0, Vec::new());
     // The same snapshot three times: further runs may tell of changed folders above the source.
     let listed = snapshots(&repo);

@@ -21,7 +21,9 @@ pub enum CryptoError {
     Elsewhere { what: &'static str, field: &'static str },
     #[error("the ring holds no keys of epoch {epoch}")]
     UnknownEpoch { epoch: u32 },
-    #[error("the slot in use may not read secrets (class S)")]
+    #[error(
+        "the key in use may not read secrets: open the repository with one that may (`coffer key list` tells which)"
+    )]
     NoSecretsKey,
     #[error("seal broken: {what} was damaged, or stands in a wrong place")]
     Broken { what: &'static str },
@@ -49,9 +51,8 @@ impl From<CryptoError> for Error {
             CryptoError::Version { .. }
             | CryptoError::Scheme { .. }
             | CryptoError::SlotKind { .. } => Kind::Unsupported,
-            CryptoError::WrongCredential
-            | CryptoError::NotRecipient
-            | CryptoError::NoSecretsKey => Kind::WrongKey,
+            CryptoError::WrongCredential | CryptoError::NotRecipient => Kind::WrongKey,
+            CryptoError::NoSecretsKey => Kind::Refused,
             CryptoError::KeyFile | CryptoError::Word(_) => Kind::Input,
             CryptoError::DerivationMemory { .. } => Kind::Unavailable,
             _ => Kind::Corrupt,

@@ -49,6 +49,15 @@ pub fn compress(plain: Vec<u8>, level: i32) -> Result<Compressed> {
     Ok(Compressed { codec: Codec::Raw, level: 0, plain_len, payload: plain })
 }
 
+/// Leaves a frame as it is: how much of a secret compresses away would show in its length.
+///
+/// # Errors
+/// `Input` if the frame is empty or above [`limits::FRAME_PLAIN_LEN_MAX`].
+pub fn raw(plain: Vec<u8>) -> Result<Compressed> {
+    let plain_len = check_plain(&plain)?;
+    Ok(Compressed { codec: Codec::Raw, level: 0, plain_len, payload: plain })
+}
+
 /// Compresses a frame with zstd at `level` against `prefix`, which [`expand`] needs again. The two
 /// are different buffers: zstd ignores a prefix that overlaps the plaintext in memory.
 ///

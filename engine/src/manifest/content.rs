@@ -105,6 +105,20 @@ impl ContentWriter {
         unreachable!("the top list is never empty")
     }
 
+    /// Writes what is open as an id list, however few the chunks; none without any.
+    ///
+    /// # Errors
+    /// Those of `put`.
+    pub fn finish_list(mut self, put: &mut PutNode<'_>) -> Result<Option<NodeRef>> {
+        for run in std::mem::take(&mut self.inline) {
+            self.add_run(0, run, put)?;
+        }
+        match self.finish(put)? {
+            Content::List(root) => Ok(Some(root)),
+            Content::Chunks(_) => Ok(None),
+        }
+    }
+
     /// Adds to the open list of height `level + 1`, which may close it, and so on upwards.
     fn add_run(&mut self, level: usize, run: Run, put: &mut PutNode<'_>) -> Result<()> {
         let (mut level, mut run) = (level, run);

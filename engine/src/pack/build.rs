@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use zeroize::Zeroize;
+
 use super::{check_chunks, corrupt};
 use crate::crypto::{Keyring, PackSealer, SEAL_OVERHEAD};
 use crate::error::{Error, Kind, Result};
@@ -220,7 +222,7 @@ impl PlacedFrame {
     ///
     /// # Errors
     /// `Corrupt` if the frame does not come back as it went in, which is a fault of memory, processor
-    /// or codec; `WrongKey` if the class' keys are not here.
+    /// or codec; `Refused` if the class' keys are not here.
     pub fn seal(&self, keyring: &Keyring) -> Result<Vec<u8>> {
         let Frame { kind, codec, plain_len, .. } = self.row;
         let payload = &self.frame.compressed.payload;
@@ -239,8 +241,20 @@ impl PlacedFrame {
         let opener = self.sealer.opener();
         let payload = opener.open_frame(self.position, kind, codec, plain_len, sealed)?;
         let prefix = self.frame.prefix.as_ref().map(|prefix| prefix.as_slice());
-        let plain = frame::expand(codec, payload, plain_len, prefix)?;
+        let mut plain = frame::expand(codec, payload, plain_len, prefix)?;
         let (class, purpose) = (self.sealer.class(), self.sealer.purpose());
-        check_chunks(keyring, class, purpose, &plain, &self.frame.chunks)
+        let checked = check_chunks(keyring, class, purpose, &plain, &self.frame.chunks);
+        if class == Class::S {
+            plain.zeroize();
+        }
+        checked
+    }
+}
+
+impl Drop for PlacedFrame {
+    fn drop(&mut self) {
+        if self.sealer.class() == Class::S {
+            self.frame.compressed.payload.zeroize();
+        }
     }
 }

@@ -24,7 +24,7 @@ const FOOTER_SEALED_LEN_MAX: u64 = 20 << 20;
 /// Opens and expands a stored frame, given its sealed bytes and, for a delta, its prefix.
 ///
 /// # Errors
-/// `Corrupt`, naming pack and position, if the bytes were damaged or belong elsewhere; `WrongKey`
+/// `Corrupt`, naming pack and position, if the bytes were damaged or belong elsewhere; `Refused`
 /// if the keys of its class are not here.
 pub fn open_frame(
     keyring: &Keyring,
@@ -46,7 +46,7 @@ pub fn open_frame(
 ///
 /// # Errors
 /// `Corrupt`, naming the first chunk that differs, or if the lengths do not sum to the plaintext's;
-/// `WrongKey` if the keys of the class are not here.
+/// `Refused` if the keys of the class are not here.
 pub fn check_chunks(
     keyring: &Keyring,
     class: Class,

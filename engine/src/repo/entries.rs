@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::{ChunkReader, Repository};
 use crate::error::{Error, Kind, Result};
 use crate::manifest::{Entries, chunks_of, decode_xattrs};
-use crate::model::{Entry, EntryKind, NodeRef, Source, Xattr, Xattrs};
+use crate::model::{Class, Entry, EntryKind, NodeRef, Source, Xattr, Xattrs};
 use crate::observe::Observer;
 
 /// Zeros written for a hole at once, bytes.
@@ -19,6 +19,12 @@ impl Repository {
     /// As [`Repository::load_index`].
     pub fn reader(&self, observer: &dyn Observer) -> Result<ChunkReader<'_>> {
         Ok(ChunkReader::new(self, Arc::new(self.load_index(observer)?)))
+    }
+
+    /// True if the key in use may read what the source holds.
+    #[must_use]
+    pub fn may_read(&self, source: &Source) -> bool {
+        source.root.is_none_or(|root| root.class == Class::Ordinary) || self.keyring().has_secrets()
     }
 }
 

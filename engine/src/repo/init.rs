@@ -57,7 +57,9 @@ impl Repository {
         keys::create(store.as_ref(), &open.entropy, &plan)?;
         let mut repo = Self::open(store, open, observer)?;
         for credential in more {
-            repo.add_key(&credential, strength, &label)?;
+            let (credential, label) = (&credential, label.as_str());
+            let new = keys::NewCredential { credential, strength, label, secrets: true };
+            repo.add_key(&new)?;
         }
         Ok(repo)
     }

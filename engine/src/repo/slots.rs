@@ -19,6 +19,8 @@ pub struct KeyInfo {
     pub created_ns: i64,
     /// The repository was opened with it.
     pub current: bool,
+    /// It may read secrets.
+    pub secrets: bool,
     /// Its object is in the store; without it the key opens nothing.
     pub present: bool,
 }
@@ -36,6 +38,7 @@ impl Repository {
             label: slot.recipient.label,
             created_ns: slot.recipient.created_ns,
             current: slot.in_use,
+            secrets: slot.recipient.secrets,
             present: slot.present,
         };
         Ok(listed.slots.into_iter().map(info).collect())
@@ -67,19 +70,14 @@ impl Repository {
         Err(Error::new(Kind::Corrupt, what))
     }
 
-    /// Adds a slot for `credential`.
+    /// Adds a slot. One without secrets may store and read all else, and change no keys.
     ///
     /// # Errors
-    /// `Refused` when there are 64 slots, `Conflict` when another change came first.
-    pub fn add_key(
-        &mut self,
-        credential: &Credential,
-        strength: KdfStrength,
-        label: &str,
-    ) -> Result<KeyInfo> {
-        let new = keys::NewCredential { credential, strength, label, secrets: true };
+    /// `Refused` when there are 64 slots or the one in use may not read secrets, `Conflict` when another
+    /// change came first.
+    pub fn add_key(&mut self, new: &keys::NewCredential<'_>) -> Result<KeyInfo> {
         let now_ns = self.clock.now_ns();
-        let next = keys::add(self.store.as_ref(), &self.entropy, now_ns, &self.unlocked, &new)?;
+        let next = keys::add(self.store.as_ref(), &self.entropy, now_ns, &self.unlocked, new)?;
         self.take_ring(next)?;
         let added = self.keys()?.pop();
         added.ok_or_else(|| Error::new(Kind::Corrupt, "the new ring lists no slot"))

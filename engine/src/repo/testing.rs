@@ -142,6 +142,7 @@ pub(crate) fn tree_options(root: &FilePath) -> BackupOptions {
         tags: Vec::new(),
         force: false,
         dry_run: false,
+        secret_scan: true,
         racy_window_ns: RACY_WINDOW_NS,
         tool: "test".to_owned(),
     }

@@ -5,6 +5,7 @@
 
 mod framer;
 mod putter;
+mod secret;
 
 use std::collections::HashSet;
 use std::hash::{BuildHasherDefault, Hasher};
@@ -12,6 +13,8 @@ use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
+
+use secret::SecretIds;
 
 use super::{Relied, Repository, Usable};
 use crate::error::{Error, Kind, Result};
@@ -93,6 +96,8 @@ pub struct ChunkWriter<'r> {
     /// Packs of this run, sealed: their chunks move from memory to the disk.
     finished: Receiver<PackInfo>,
     own: Index,
+    /// What was given of class S.
+    secret_ids: SecretIds,
     frame_len: usize,
     added: u64,
     stored: &'r AtomicU64,
@@ -132,6 +137,7 @@ pub fn write<'r, T>(
             seen: HashSet::default(),
             finished,
             own,
+            secret_ids: SecretIds::default(),
             frame_len: frame_len(repo),
             added: 0,
             stored,
@@ -175,6 +181,7 @@ impl ChunkWriter<'_> {
     /// # Errors
     /// When a later stage has stopped.
     pub fn put_chunk(&mut self, class: Class, id: ChunkId, plain: &[u8]) -> Result<bool> {
+        self.note_secret(class, Purpose::Data, id, plain);
         if self.contains(&id) {
             return Ok(false);
         }
@@ -189,6 +196,7 @@ impl ChunkWriter<'_> {
     /// When a later stage has stopped, or the class's keys are absent.
     pub fn put_node(&mut self, class: Class, node: &[u8]) -> Result<ChunkId> {
         let id = self.repo.keyring().node_id(class, node)?;
+        self.note_secret(class, Purpose::Metadata, id, node);
         if !self.contains(&id) {
             self.gather(class, Purpose::Metadata, id, node)?;
         }
@@ -253,7 +261,10 @@ impl ChunkWriter<'_> {
         frames.into_iter().try_for_each(|job| self.send(job))
     }
 
-    fn send(&self, job: FrameJob) -> Result<()> {
+    fn send(&self, mut job: FrameJob) -> Result<()> {
+        if job.class == Class::S {
+            secret::pad(self.repo.keyring(), &mut job)?;
+        }
         let stopped = || Error::new(Kind::Unavailable, "the pack writer has stopped");
         self.jobs.send(job).map_err(|_| stopped())
     }

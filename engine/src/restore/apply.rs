@@ -236,7 +236,7 @@ impl Writer<'_> {
                 is_hidden: job.is_hidden.load(Ordering::Relaxed),
                 preset_len: (job.has_holes || self.is_sparse).then_some(job.size),
                 // A file that may be opened again must let us.
-                mode: if is_whole { job.metadata.mode & 0o777 } else { 0o600 },
+                mode: if is_whole && !job.is_secret { job.metadata.mode & 0o777 } else { 0o600 },
             };
             state.file = Some(self.target.begin_file(&job.folder, name, plan)?);
             self.open_count.fetch_add(1, Ordering::Relaxed);

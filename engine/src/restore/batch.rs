@@ -69,6 +69,8 @@ pub(super) struct CopyRun {
 
 /// A file on its way.
 pub(super) struct FileJob {
+    /// Made for its owner alone.
+    pub(super) is_secret: bool,
     pub(super) folder: Arc<Folder>,
     pub(super) path: EntryPath,
     pub(super) metadata: Metadata,

@@ -145,6 +145,8 @@ pub struct RestoreSummary {
     pub problem_count: u64,
     /// Those of the problems that are damage of the repository.
     pub damaged_count: u64,
+    /// Sources of secrets that the key in use may not read.
+    pub sealed_sources: u64,
 }
 
 /// Restores sources of a snapshot, one after the other. Problems of single entries are reported,

@@ -34,6 +34,8 @@ pub struct Origin<'a> {
     pub is_chunk: &'a (dyn Fn(&NodeRef, &[u8]) -> Result<bool> + Sync + 'a),
     /// The bytes of a chunk from any copy, proven: asked when the frame at its place failed.
     pub chunk: &'a (dyn Fn(&NodeRef) -> Result<Vec<u8>> + Sync + 'a),
+    /// Nobody but their owner may see the files before they are complete.
+    pub is_secret: bool,
     /// Bytes of all files as the snapshot tells them, if it does.
     pub bytes_total: Option<u64>,
     /// The same of entries.

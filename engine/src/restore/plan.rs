@@ -341,6 +341,7 @@ impl<'a, 'o> Planner<'a, 'o> {
             _ => None,
         };
         let job = Arc::new(FileJob {
+            is_secret: self.origin.is_secret,
             folder: Arc::clone(folder),
             path: entry.path.clone(),
             metadata,

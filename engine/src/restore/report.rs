@@ -191,6 +191,7 @@ impl<'a> Report<'a> {
             fetched_bytes: 0,
             problem_count: counts.problems.into_inner(),
             damaged_count: counts.damaged.into_inner(),
+            sealed_sources: 0,
             problems: self.problems.into_inner().unwrap_or_else(PoisonError::into_inner),
         })
     }

@@ -7,7 +7,7 @@ use super::{RestoreOptions, RestoreSummary, restore_origins};
 use crate::error::{Error, Kind, Result};
 use crate::manifest::{Entries, chunks_of, decode_xattrs};
 use crate::model::{
-    Content, NodeRef, Purpose, Snapshot, SnapshotState, Source, SourceStatus, Xattr, Xattrs,
+    Class, Content, NodeRef, Purpose, Snapshot, SnapshotState, Source, SourceStatus, Xattr, Xattrs,
 };
 use crate::observe::{Event, Observer};
 use crate::repo::{ChunkReader, Repository, sources_of};
@@ -17,7 +17,8 @@ use crate::repo::{ChunkReader, Repository, sources_of};
 /// counted, and the work goes on.
 ///
 /// # Errors
-/// As [`restore_origins`]; `NotFound` if there is no source `only`.
+/// As [`restore_origins`]; `NotFound` if there is no source `only`; `Refused` if what is asked for
+/// could be in a source of secrets only, which the key in use may not read.
 pub fn restore(
     repo: &Repository,
     snapshot: &Snapshot,
@@ -26,20 +27,44 @@ pub fn restore(
     observer: &dyn Observer,
 ) -> Result<RestoreSummary> {
     let sources = sources_of(snapshot, only)?;
-    for source in sources.iter().filter(|source| source.root.is_none()) {
-        let name = &source.name;
-        let what = format!("source {name} was not captured: the snapshot does not hold it");
+    let note = |source: &Source, what: &str| {
+        let what = format!("source {} {what}", source.name);
         observer.event(Event::Note(&what));
+    };
+    let (mut held, mut sealed) = (Vec::new(), 0);
+    for source in sources {
+        match source.root {
+            None => note(source, "was not captured: the snapshot does not hold it"),
+            Some(_) if !repo.may_read(source) => {
+                note(source, "holds secrets, which the key in use may not read: not restored");
+                sealed += 1;
+            }
+            Some(root) => held.push((source, root)),
+        }
     }
-    let held: Vec<_> =
-        sources.into_iter().filter_map(|source| Some((source, source.root?))).collect();
-    if held.is_empty() {
+    if held.is_empty() && sealed == 0 {
         return Err(Error::new(Kind::NotFound, "the snapshot holds nothing to restore"));
     }
+    if held.is_empty() {
+        return Err(sealed_away());
+    }
     let reader = repo.reader(observer)?;
-    let mut summary = restore_held(&reader, snapshot.state, &held, options, observer)?;
+    let restored = restore_held(&reader, snapshot.state, &held, options, observer);
+    let mut summary = restored.map_err(|error| match error.kind() {
+        Kind::NotFound if sealed > 0 => sealed_away(),
+        _ => error,
+    })?;
     summary.fetched_bytes = reader.fetched_bytes();
+    summary.sealed_sources = sealed;
     Ok(summary)
+}
+
+fn sealed_away() -> Error {
+    Error::new(
+        Kind::Refused,
+        "what is asked for is in no source that the key in use may read, and it may not read \
+         secrets: use a key that may (`coffer key list` tells which)",
+    )
 }
 
 fn restore_held(
@@ -70,8 +95,8 @@ fn restore_held(
     };
     let is_chunk = |chunk: &NodeRef, bytes: &[u8]| reader.is_chunk(chunk, bytes);
     let chunk = |chunk: &NodeRef| reader.chunk(chunk);
-    let origin = |((source, _), entries)| -> Origin<'_> {
-        let source: &Source = source;
+    let origin = |((source, root), entries)| -> Origin<'_> {
+        let (source, root): (&Source, NodeRef) = (source, root);
         Origin {
             entries,
             chunks: &chunks,
@@ -81,6 +106,7 @@ fn restore_held(
             prove: &prove,
             is_chunk: &is_chunk,
             chunk: &chunk,
+            is_secret: root.class == Class::S,
             bytes_total: Some(source.bytes),
             entries_total: Some(source.entries),
             roots: source.roots.iter().map(|root| relative(root)).collect(),

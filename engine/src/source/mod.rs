@@ -2,6 +2,7 @@
 
 mod command;
 pub mod pipe;
+pub mod secrets;
 pub mod sqlite;
 pub mod stream;
 pub mod tree;

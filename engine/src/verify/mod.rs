@@ -4,6 +4,7 @@
 mod control;
 mod health;
 mod packs;
+mod secrets;
 mod structure;
 mod touched;
 

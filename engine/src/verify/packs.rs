@@ -7,7 +7,7 @@ use super::structure::Checked;
 use crate::error::{Error, Kind, Result};
 use crate::index::Index;
 use crate::model::{
-    FramePlace, FrameView, PackId, PackInfo, PackMeta, PackNumber, Place, Record, RecordBody,
+    Class, FramePlace, FrameView, PackId, PackInfo, PackMeta, PackNumber, Place, Record, RecordBody,
 };
 use crate::observe::{Event, Observer, Progress};
 use crate::pack;
@@ -208,6 +208,9 @@ fn open(
     sealed: &[u8],
 ) -> Result<()> {
     let meta: PackMeta = info.meta();
+    if meta.class == Class::S && !repo.keyring().has_secrets() {
+        return Ok(());
+    }
     let prefix = reader.prefix_of(meta.class, view.bases)?;
     let plain = pack::open_frame(repo.keyring(), &meta, &view.place, sealed, prefix.as_deref())?;
     pack::check_chunks(repo.keyring(), meta.class, meta.purpose, &plain, view.chunks)

@@ -5,13 +5,13 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::health::Health;
-use super::{Report, control, touched};
+use super::{Report, control, secrets, touched};
 use crate::error::{Error, Kind, Result};
 use crate::fence::View;
 use crate::format::node::{NodeKind, decode_id_list, decode_page, decode_table, references};
 use crate::index::Index;
 use crate::manifest::{Names, Start, walk_references};
-use crate::model::{ChunkId, NodeRef, PackId, SegmentId, Snapshot, SnapshotRef};
+use crate::model::{ChunkId, NodeRef, PackId, SegmentId, Snapshot, SnapshotRef, Source};
 use crate::observe::{Observer, Progress};
 use crate::repo::{ChunkReader, Repository, is_object_name, parse_pack_name};
 
@@ -87,8 +87,11 @@ impl Checked {
         let mut progress =
             Progress { files_total: self.snapshots.len() as u64, ..Progress::default() };
         for (_, snapshot) in &self.snapshots {
-            for root in snapshot.sources.iter().filter_map(|source| source.root) {
-                walk.manifest(Start::Manifest(root), report, observer)?;
+            for source in &snapshot.sources {
+                let root = source.root.filter(|_| repo.may_read(source));
+                for start in root.map(Start::Manifest).into_iter().chain(secrets::lists(source)) {
+                    walk.manifest(start, report, observer)?;
+                }
             }
             for pending in &snapshot.pending {
                 walk.manifest(Start::Content(*pending), report, observer)?;
@@ -96,6 +99,8 @@ impl Checked {
             progress.files_done += 1;
             observer.event(crate::observe::Event::Progress(progress));
         }
+        let sources: Vec<&Source> = self.snapshots.iter().flat_map(|it| &it.1.sources).collect();
+        secrets::check_lists(&reader, repo, &sources, report, observer)?;
         if !walk.bad.is_empty() {
             touched::find(&reader, &self.snapshots, &walk.bad, report, observer)?;
         }

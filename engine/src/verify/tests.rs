@@ -1,6 +1,7 @@
 use std::sync::Arc;
 
 use super::*;
+use crate::backup::{SourceOptions, backup};
 use crate::error::{Error, Kind};
 use crate::frame;
 use crate::model::*;
@@ -8,6 +9,7 @@ use crate::observe::Silent;
 use crate::pack::{NewFrame, PackBuilder};
 use crate::repo::testing::*;
 use crate::repo::{ChunkReader, pack_name};
+use crate::source::secrets::SecretsSource;
 use crate::store::{FaultStore, Operation, Store, When};
 
 fn flip(fixture: &Fixture, name: &str, at: usize) {
@@ -147,4 +149,36 @@ fn a_delta_frame_is_read_through_any_intact_full_copy_of_its_base() {
     let error: Error = read().unwrap_err();
     assert_eq!(error.kind(), Kind::Corrupt);
     assert!(verify(&repo, &Silent).unwrap().findings.len() >= 3);
+}
+
+#[test]
+fn lists_that_do_not_tell_what_secrets_need_are_found() {
+    let fixture = Fixture::new();
+    fixture.file("token", b"secret");
+    let mut options = fixture.tree();
+    options.sources = vec![SourceOptions::Secrets(SecretsSource {
+        name: "secrets".to_owned(),
+        paths: vec![fixture.source.path().to_owned()],
+        environment_files: Vec::new(),
+        commands: Vec::new(),
+    })];
+    backup(&fixture.open("first"), options, &Silent).unwrap();
+    let repo = fixture.open("check");
+    assert!(check(&repo, &Silent).unwrap().is_clean());
+    let (_, whole) = repo.snapshots(true, &Silent).unwrap().remove(0);
+    let [source] = &whole.sources[..] else { panic!("one source") };
+    assert_eq!(source.root.unwrap().class, Class::S);
+    let harmed = [
+        Source { s_data_ids: None, ..source.clone() },
+        Source { s_data_ids: source.s_node_ids, ..source.clone() },
+        Source { s_node_ids: None, ..source.clone() },
+    ];
+    for (number, source) in (1..).zip(harmed) {
+        let sid = SnapshotId([number; 16]);
+        let harmed = Snapshot { sid, sources: vec![source], ..whole.clone() };
+        repo.put_snapshot(&harmed).unwrap();
+        let report = check(&repo, &Silent).unwrap();
+        let found = report.findings.iter().filter(|it| it.object == "source secrets").count();
+        assert!(found >= usize::from(number), "{number}: {:?}", report.findings);
+    }
 }

@@ -7,7 +7,8 @@ use super::{Report, TOUCHED_COUNT_MAX, Touched};
 use crate::error::{Error, Kind, Result};
 use crate::manifest::{Entries, Names, Start, walk_references};
 use crate::model::{
-    ChunkId, Content, Entry, EntryKind, NodeRef, Snapshot, SnapshotId, SnapshotRef, Xattrs,
+    ChunkId, Class, Content, Entry, EntryKind, NodeRef, Snapshot, SnapshotId, SnapshotRef, Source,
+    Xattrs,
 };
 use crate::observe::Observer;
 use crate::repo::ChunkReader;
@@ -22,7 +23,14 @@ pub(super) fn find(
 ) -> Result<()> {
     let mut search = Search { reader, bad, lists: HashMap::new() };
     for (object, snapshot) in snapshots {
-        for root in snapshot.sources.iter().filter_map(|source| source.root) {
+        for source in &snapshot.sources {
+            let Some(root) = source.root else { continue };
+            if root.class == Class::S {
+                if search.secrets_are_bad(source)? {
+                    note(report, object.sid, Vec::new());
+                }
+                continue;
+            }
             let met_bad = AtomicBool::new(false);
             let get = |node: &NodeRef| {
                 met_bad.fetch_or(bad.contains(&node.id), Ordering::Relaxed);
@@ -79,6 +87,16 @@ impl Search<'_> {
         };
         let xattrs = matches!(&entry.xattrs, Xattrs::Stored { chunks, .. } if self.any_bad(chunks));
         Ok(content || xattrs)
+    }
+
+    /// Whether secrets are touched. Which, is not for everyone who may check a repository.
+    fn secrets_are_bad(&mut self, source: &Source) -> Result<bool> {
+        for list in [source.s_data_ids, source.s_node_ids].into_iter().flatten() {
+            if self.bad.contains(&list.id) || self.list_is_bad(&list)? {
+                return Ok(true);
+            }
+        }
+        Ok(source.root.is_some_and(|root| self.bad.contains(&root.id)))
     }
 
     fn any_bad(&self, chunks: &[NodeRef]) -> bool {

@@ -61,11 +61,11 @@ pub fn checkpoint(golden: &Golden) -> Snapshot {
     }
 }
 
-/// A whole tree, a whole stream, and a source that failed.
+/// A whole tree, a whole stream, a source that failed, and secrets.
 pub fn snapshot(golden: &Golden, head: HashedNumber, parent: SnapshotRef) -> Snapshot {
     let parent = ParentRef { sid: parent.sid, hash: parent.hash };
     let (tree, stream) = (golden.nodes.table.node, golden.nodes.stream_page.node);
-    let plain = &golden.plain;
+    let (plain, secret) = (&golden.plain, golden.nodes.secret_page.node);
     let stream_len = (plain.text.len() + plain.edited.len()) as u64;
     let facts = BTreeMap::from([("rows".to_owned(), "60".to_owned())]);
     Snapshot {
@@ -94,6 +94,12 @@ pub fn snapshot(golden: &Golden, head: HashedNumber, parent: SnapshotRef) -> Sna
             },
             Source { facts, ..source("stream", "dump", Some(stream), (1, stream_len)) },
             source("stream", "other", None, (0, 0)),
+            Source {
+                profile: "tree".to_owned(),
+                s_data_ids: Some(golden.nodes.secret_data.node),
+                s_node_ids: Some(golden.nodes.secret_nodes.node),
+                ..source("secrets", "secrets", Some(secret), (2, plain.secret.len() as u64))
+            },
         ],
         pending: Vec::new(),
         ..checkpoint(golden)

@@ -28,6 +28,8 @@ pub struct Plain {
     pub attributes: Vec<u8>,
     /// `text` with a line put in: stands as a difference to it.
     pub edited: Vec<u8>,
+    /// Of class S.
+    pub secret: Vec<u8>,
 }
 
 impl Plain {
@@ -40,6 +42,7 @@ impl Plain {
             attributes: encode_xattrs(&[long]).unwrap(),
             text,
             edited,
+            secret: b"TOKEN=golden secret\n".to_vec(),
         }
     }
 }
@@ -86,6 +89,13 @@ pub fn stream_entry(plain: &Plain, refs: &References) -> Entry {
     let size = plain.text.len() + plain.edited.len();
     let owner = Arc::default();
     Entry { owner, mode: 0o600, inode: 0, ..file("dump", size as u64, content, &[]) }
+}
+
+/// A folder and the secret in it.
+pub fn secret_entries(plain: &[u8], chunk: NodeRef) -> [Entry; 2] {
+    let content = Content::Chunks(vec![chunk]);
+    let secret = file("srv/.env", plain.len() as u64, content, &[]);
+    [directory("srv"), Entry { mode: 0o600, ..secret }]
 }
 
 /// The last entry of the tree, which stands in a page of its own.

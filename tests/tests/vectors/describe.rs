@@ -232,14 +232,15 @@ fn attribute(attribute: &Xattr) -> Value {
 pub fn chunks(golden: &Golden) -> Value {
     let plain = &golden.plain;
     let named = [
-        ("noise", &plain.noise),
-        ("text", &plain.text),
-        ("attributes", &plain.attributes),
-        ("edited", &plain.edited),
+        ("noise", &plain.noise, Class::Ordinary),
+        ("text", &plain.text, Class::Ordinary),
+        ("attributes", &plain.attributes, Class::Ordinary),
+        ("edited", &plain.edited, Class::Ordinary),
+        ("secret", &plain.secret, Class::S),
     ];
-    let row = |(name, bytes): &(&str, &Vec<u8>)| {
-        let id = golden.keyring().data_id(Class::Ordinary, bytes).unwrap();
-        json!({ "chunk": name, "id": id.to_string(), "plain": hex(bytes) })
+    let row = |(name, bytes, class): &(&str, &Vec<u8>, Class)| {
+        let id = golden.keyring().data_id(*class, bytes).unwrap();
+        json!({ "chunk": name, "class": class.code(), "id": id.to_string(), "plain": hex(bytes) })
     };
     named.iter().map(row).collect()
 }

@@ -238,7 +238,7 @@ impl Example<'_> {
 
     /// From the packs to the page, and from the page to the bytes of the file.
     fn content(&mut self, packs: &[PackInfo]) {
-        let [data, metadata] = packs else { panic!("two packs") };
+        let [data, metadata, ..] = packs else { panic!("two packs and more") };
         self.set("metadata_pack", &metadata.id.0);
         self.set("data_pack", &data.id.0);
         let payload = self.frame("nodes", ("pack-metadata.bin", metadata), "metadata_key", 0);

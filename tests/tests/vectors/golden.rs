@@ -54,7 +54,7 @@ pub struct Golden {
     pub objects: Vec<Object>,
     pub plain: Plain,
     pub nodes: Nodes,
-    /// The packs as the index segment tells them: data, metadata.
+    /// The packs as the index segment tells them: data, metadata, both of class S.
     pub packs: Vec<PackInfo>,
 }
 
@@ -66,7 +66,7 @@ impl Golden {
         let nodes = Nodes::make(&unlocked.keyring, &plain);
         let mut golden = Self { unlocked, objects: Vec::new(), plain, nodes, packs: Vec::new() };
         golden.add_keys(&store);
-        for node in golden.nodes.all() {
+        for node in golden.nodes.all().into_iter().chain([&golden.nodes.secret_page]) {
             golden.objects.push(Object {
                 file: node.file.to_owned(),
                 name: node.node.id.to_string(),

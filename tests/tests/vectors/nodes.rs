@@ -21,16 +21,32 @@ pub struct Nodes {
     pub last_page: Node,
     pub table: Node,
     pub stream_page: Node,
+    /// The manifest of the secrets, of class S, and the lists of its chunks and of its nodes.
+    pub secret_page: Node,
+    pub secret_data: Node,
+    pub secret_nodes: Node,
 }
 
 /// A reference to a chunk of data of class ordinary.
 fn data(keyring: &Keyring, plain: &[u8]) -> NodeRef {
-    let class = Class::Ordinary;
+    data_of(keyring, Class::Ordinary, plain)
+}
+
+fn data_of(keyring: &Keyring, class: Class, plain: &[u8]) -> NodeRef {
     NodeRef { id: keyring.data_id(class, plain).unwrap(), class, height: 0 }
 }
 
 fn named(keyring: &Keyring, file: &'static str, height: u8, bytes: Vec<u8>) -> Node {
-    let class = Class::Ordinary;
+    named_of(keyring, Class::Ordinary, file, height, bytes)
+}
+
+fn named_of(
+    keyring: &Keyring,
+    class: Class,
+    file: &'static str,
+    height: u8,
+    bytes: Vec<u8>,
+) -> Node {
     let node = NodeRef { id: keyring.node_id(class, &bytes).unwrap(), class, height };
     Node { file, bytes, node }
 }
@@ -79,12 +95,42 @@ impl Nodes {
         let table = named(keyring, "table.node", 1, encode_table(1, &children).unwrap());
         let stream = [content::stream_entry(plain, &references)];
         let stream_page = named(keyring, "page-stream.node", 0, page(&stream));
-        Self { references, list, lists, page: page_node, last_page, table, stream_page }
+        let [secret_page, secret_data, secret_nodes] = secrets(keyring, &plain.secret);
+        Self {
+            references,
+            list,
+            lists,
+            page: page_node,
+            last_page,
+            table,
+            stream_page,
+            secret_page,
+            secret_data,
+            secret_nodes,
+        }
     }
 
-    pub fn all(&self) -> [&Node; 6] {
-        [&self.list, &self.lists, &self.page, &self.last_page, &self.table, &self.stream_page]
+    /// Those of class ordinary.
+    pub fn all(&self) -> [&Node; 8] {
+        let Self { list, lists, page, last_page, table, secret_data, secret_nodes, .. } = self;
+        // The page of the worked example stands last.
+        [list, lists, page, last_page, table, secret_data, secret_nodes, &self.stream_page]
     }
+}
+
+/// The page of one secret, and the lists that tell what it needs without the keys of class S.
+fn secrets(keyring: &Keyring, plain: &[u8]) -> [Node; 3] {
+    let chunk = data_of(keyring, Class::S, plain);
+    let bytes = page(&content::secret_entries(plain, chunk));
+    let page_len = bytes.len() as u64;
+    let page = named_of(keyring, Class::S, "page-secret.node", 0, bytes);
+    let list = |file, node, len| {
+        let runs = [Run { node, repeat: 1, len }];
+        named(keyring, file, 1, encode_id_list(1, &runs).unwrap())
+    };
+    let data = list("id-list-secret-data.node", chunk, plain.len() as u64);
+    let nodes = list("id-list-secret-nodes.node", page.node, page_len);
+    [page, data, nodes]
 }
 
 fn len64(entries: &[Entry]) -> u64 {

@@ -28,7 +28,11 @@ fn compressed(file: &str, plain: &[u8], compress: impl FnOnce() -> Compressed) -
 }
 
 fn chunk(keyring: &Keyring, purpose: Purpose, plain: &[u8]) -> Chunk {
-    let id = keyring.chunk_id(Class::Ordinary, purpose, plain).unwrap();
+    chunk_of(keyring, Class::Ordinary, purpose, plain)
+}
+
+fn chunk_of(keyring: &Keyring, class: Class, purpose: Purpose, plain: &[u8]) -> Chunk {
+    let id = keyring.chunk_id(class, purpose, plain).unwrap();
     Chunk { id, len: plain.len().try_into().unwrap() }
 }
 
@@ -58,7 +62,7 @@ pub fn add(golden: &mut Golden) {
         },
     ];
     assert_eq!(frames[2].bases.len(), 1);
-    let data_pack = seal("pack-data.bin", keyring, Purpose::Data, &frames);
+    let data_pack = seal("pack-data.bin", keyring, Class::Ordinary, Purpose::Data, &frames);
 
     let nodes: Vec<_> = golden.nodes.all().map(|node| node.bytes.clone()).to_vec();
     let chunks = nodes.iter().map(|bytes| chunk(keyring, Purpose::Metadata, bytes)).collect();
@@ -66,16 +70,25 @@ pub fn add(golden: &mut Golden) {
     let full =
         compressed("frame-nodes.zst", &joined, || frame::compress(joined.clone(), LEVEL).unwrap());
     let frames = [NewFrame::full(full, chunks)];
-    let metadata_pack = seal("pack-metadata.bin", keyring, Purpose::Metadata, &frames);
+    let metadata_pack =
+        seal("pack-metadata.bin", keyring, Class::Ordinary, Purpose::Metadata, &frames);
 
-    let infos = vec![data_pack.1.clone(), metadata_pack.1.clone()];
+    let secret_data = secret_pack("pack-secret-data.bin", keyring, Purpose::Data, &plain.secret);
+    let page = &golden.nodes.secret_page.bytes;
+    let secret_nodes = secret_pack("pack-secret-metadata.bin", keyring, Purpose::Metadata, page);
+
+    let packs = [
+        ("pack-data.bin", data_pack),
+        ("pack-metadata.bin", metadata_pack),
+        ("pack-secret-data.bin", secret_data),
+        ("pack-secret-metadata.bin", secret_nodes),
+    ];
+    let infos: Vec<_> = packs.iter().map(|(_, (_, info))| info.clone()).collect();
     let body = format::segment::encode(&infos).unwrap();
     let file = "index-segment.bin";
     let segment =
         keyring.seal_object(&entropy(file), ObjectKind::Segment, &Place::none(), &body).unwrap();
-    for (file, (bytes, info)) in
-        [("pack-data.bin", data_pack), ("pack-metadata.bin", metadata_pack)]
-    {
+    for (file, (bytes, info)) in packs {
         let name = coffer_engine::repo::pack_name(info.id);
         golden.add(file, name, bytes, describe::pack(&info));
     }
@@ -85,14 +98,29 @@ pub fn add(golden: &mut Golden) {
     golden.packs = infos;
 }
 
-/// Seals a pack of class ordinary under the randomness named like its file.
-pub fn seal(
+/// A pack of class S with one frame: a chunk, and the zeros that fill it up.
+fn secret_pack(
     file: &str,
     keyring: &Keyring,
     purpose: Purpose,
+    plain: &[u8],
+) -> (Vec<u8>, PackInfo) {
+    let padded = coffer_engine::crypto::padded_len(plain.len() as u64);
+    let zeros = vec![0; usize::try_from(padded).unwrap() - plain.len()];
+    let chunks = [plain, &zeros].map(|bytes| chunk_of(keyring, Class::S, purpose, bytes));
+    let raw = frame::raw([plain, &zeros].concat()).unwrap();
+    seal(file, keyring, Class::S, purpose, &[NewFrame::full(raw, chunks.to_vec())])
+}
+
+/// Seals a pack under the randomness named like its file.
+pub fn seal(
+    file: &str,
+    keyring: &Keyring,
+    class: Class,
+    purpose: Purpose,
     frames: &[NewFrame],
 ) -> (Vec<u8>, PackInfo) {
-    let sealer = keyring.new_pack(&entropy(file), Class::Ordinary, purpose).unwrap();
+    let sealer = keyring.new_pack(&entropy(file), class, purpose).unwrap();
     let mut builder = PackBuilder::new(sealer);
     let mut bytes = builder.header();
     for frame in frames {

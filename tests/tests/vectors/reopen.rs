@@ -26,7 +26,7 @@ pub fn check(golden: &Golden, object: &Object, bytes: &[u8]) {
             check_slot(golden, object, bytes, &Credential::password(golden::PASSWORD));
         }
         "ring-0.bin" | "ring-1.bin" | "ring-2.bin" => check_ring(golden, file, bytes),
-        "pack-data.bin" | "pack-metadata.bin" => check_pack(golden, object, bytes),
+        _ if file.starts_with("pack-") => check_pack(golden, object, bytes),
         "index-segment.bin" => {
             let place = Place::none();
             let body = keyring.open_object(ObjectKind::Segment, &place, bytes).unwrap();
@@ -108,7 +108,8 @@ fn check_pack(golden: &Golden, object: &Object, bytes: &[u8]) {
     let head = bytes.first_chunk().unwrap();
     let body = golden.keyring().open_footer(head, end as u64, sealed).unwrap();
     assert_eq!(format::footer::encode(&info.footer).unwrap(), body);
-    assert_eq!(info.footer.class, Class::Ordinary);
+    let is_secret = object.file.starts_with("pack-secret-");
+    assert_eq!(info.footer.class, if is_secret { Class::S } else { Class::Ordinary });
 }
 
 fn check_signed(keyring: &Keyring, file: &str, bytes: &[u8]) {

@@ -229,6 +229,7 @@ pub struct KeyLine {
     kind: &'static str,
     label: String,
     created: String,
+    secrets: bool,
 }
 
 impl KeyLine {
@@ -241,6 +242,7 @@ impl KeyLine {
             kind: slot_kind(key.kind),
             label: key.label.clone(),
             created: units::rfc3339(key.created_ns),
+            secrets: key.secrets,
         }
     }
 }

@@ -81,6 +81,8 @@ pub struct RestoreLine {
     pub files_differing: u64,
     pub error_count: u64,
     pub damaged_count: u64,
+    /// Sources of secrets that the key in use may not read.
+    pub sealed_sources: u64,
 }
 
 impl RestoreLine {
@@ -104,6 +106,7 @@ impl RestoreLine {
             files_differing: summary.differing,
             error_count: summary.problem_count + summary.lost,
             damaged_count: summary.damaged_count,
+            sealed_sources: summary.sealed_sources,
         }
     }
 }

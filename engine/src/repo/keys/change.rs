@@ -157,7 +157,10 @@ struct Draft<'a> {
 impl<'a> Draft<'a> {
     fn new(current: &'a Unlocked, now_ns: i64) -> Result<Self> {
         let secrets = current.secrets.clone().ok_or_else(|| {
-            refused("the key slot in use may not read secrets, so it cannot change the keys")
+            refused(
+                "the key slot in use may not read secrets, so it cannot change the keys: open the \
+                     repository with one that may (`coffer key list` tells which)",
+            )
         })?;
         let number = current.ring.number.saturating_add(1);
         if u64::from(number) > limits::RING_COUNT_MAX {

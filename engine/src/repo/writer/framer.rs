@@ -223,7 +223,10 @@ fn panicked() -> Error {
 }
 
 fn compress(job: FrameJob, level: i32) -> Result<(Class, Purpose, NewFrame)> {
-    let compressed = frame::compress(job.plain, level)?;
+    let compressed = match job.class {
+        Class::S => frame::raw(job.plain)?,
+        Class::Ordinary => frame::compress(job.plain, level)?,
+    };
     Ok((job.class, job.purpose, NewFrame::full(compressed, job.chunks)))
 }
 

@@ -196,6 +196,7 @@ impl Memory {
             prove: &prove,
             is_chunk: &|chunk, bytes| Ok(blake3::hash(bytes) == *chunk.id.as_bytes()),
             chunk: &|chunk| self.copy(chunk),
+            is_secret: false,
             bytes_total: self.bytes_total,
             entries_total: self.bytes_total.map(|_| 0),
             roots: vec![Vec::new()],

@@ -6,7 +6,7 @@ use std::fs;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use ignore::gitignore::{Gitignore, GitignoreBuilder};
 use rustix::fs::OFlags;
@@ -35,6 +35,8 @@ pub enum Exclusion {
     Marker,
     /// It belongs to this program: a repository, its cache or its state.
     Reserved,
+    /// Another source has it; its path is not for everyone.
+    Claimed,
 }
 
 impl fmt::Display for Exclusion {
@@ -46,6 +48,7 @@ impl fmt::Display for Exclusion {
             Self::CacheTag => "contents of a cache directory",
             Self::Marker => "contents of a directory with a marker file",
             Self::Reserved => "belongs to the backup itself",
+            Self::Claimed => "belongs to another source",
         })
     }
 }
@@ -60,11 +63,20 @@ pub(super) struct Rules {
     pub(super) one_file_system: bool,
     /// Device and inode of what is never read.
     reserved: Vec<(u64, u64)>,
+    /// The same, and raw paths relative to `/`, of what another source has: a file that is replaced
+    /// has a new inode.
+    claimed: Vec<(u64, u64)>,
+    claimed_paths: Vec<Vec<u8>>,
+}
+
+/// Device and inode of what is there, symbolic links followed.
+fn inodes(paths: &[PathBuf]) -> Vec<(u64, u64)> {
+    let found = paths.iter().filter_map(|path| fs::metadata(path).ok());
+    found.map(|metadata| (metadata.dev(), metadata.ino())).collect()
 }
 
 impl Rules {
     pub(super) fn new(options: &TreeOptions) -> Result<Self, SourceError> {
-        let reserved = options.skip.iter().filter_map(|path| fs::metadata(path).ok());
         for marker in &options.exclude_if_present {
             if marker.is_empty() || marker.contains('/') {
                 return Err(SourceError::new(marker.as_bytes(), "not the name of a file"));
@@ -76,7 +88,9 @@ impl Rules {
             caches: options.exclude_caches,
             larger_than: options.exclude_larger_than,
             one_file_system: options.one_file_system,
-            reserved: reserved.map(|metadata| (metadata.dev(), metadata.ino())).collect(),
+            reserved: inodes(&options.skip),
+            claimed: inodes(&options.claimed),
+            claimed_paths: options.claimed.iter().map(|path| relative(path)).collect(),
         })
     }
 
@@ -93,6 +107,13 @@ impl Rules {
 
     pub(super) fn is_reserved(&self, stat: &Stat) -> bool {
         self.reserved.contains(&(stat.dev, stat.inode))
+    }
+
+    /// True if another source has what stands under `name` in `directory`.
+    pub(super) fn is_claimed(&self, directory: &Directory, name: &[u8], stat: &Stat) -> bool {
+        !self.claimed_paths.is_empty()
+            && (self.claimed.contains(&(stat.dev, stat.inode))
+                || self.claimed_paths.contains(&directory.join(name)))
     }
 
     pub(super) fn is_too_large(&self, size: u64) -> bool {
@@ -112,6 +133,11 @@ impl Rules {
         let is_cache = self.caches && has(CACHE_TAG) && is_signed(directory, handle);
         is_cache.then_some(Exclusion::CacheTag)
     }
+}
+
+fn relative(path: &Path) -> Vec<u8> {
+    let raw = path.as_os_str().as_bytes();
+    raw.strip_prefix(b"/").unwrap_or(raw).to_vec()
 }
 
 /// True if the directory's cache tag is a regular file with the signature.

@@ -235,6 +235,9 @@ impl Lister {
         if rules.is_reserved(stat) {
             return Fate::Exclude(Exclusion::Reserved);
         }
+        if rules.is_claimed(&visit.directory, name.to_bytes(), stat) {
+            return Fate::Exclude(Exclusion::Claimed);
+        }
         let is_directory = stat.file_type().is_dir();
         let way = visit.way.as_deref().and_then(|way| way.child(name));
         let is_root = way.is_some_and(|way| way.is_root);

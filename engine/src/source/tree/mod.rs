@@ -24,6 +24,7 @@ pub use data::DataReader;
 pub use exclude::Exclusion;
 pub use found::Found;
 pub use open::OpenFile;
+pub(in crate::source) use roots::resolve as resolve_root;
 pub use stat::Stat;
 pub use walk::Walk;
 
@@ -49,6 +50,8 @@ pub struct TreeOptions {
     pub one_file_system: bool,
     /// Never backed up: the repository, cache and state folders.
     pub skip: Vec<PathBuf>,
+    /// Left out without a word, by path and by inode: another source has them.
+    pub claimed: Vec<PathBuf>,
 }
 
 impl TreeOptions {

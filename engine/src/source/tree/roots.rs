@@ -91,7 +91,8 @@ pub(super) fn canonical(asked: &[PathBuf]) -> Vec<Vec<u8>> {
     roots
 }
 
-fn resolve(root: &Path) -> io::Result<PathBuf> {
+/// An existing root made absolute, as [`Roots::resolve`] does.
+pub(in crate::source) fn resolve(root: &Path) -> io::Result<PathBuf> {
     let bytes = root.as_os_str().as_bytes();
     if bytes.is_empty() {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "an empty path"));
