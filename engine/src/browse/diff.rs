@@ -8,7 +8,7 @@ use crate::error::Result;
 use crate::manifest::{Ahead, Cursor};
 use crate::model::{Entry, EntryKind, EntryPath, NodeRef, Snapshot, Source, compare_paths};
 use crate::observe::Observer;
-use crate::repo::{ChunkReader, Repository};
+use crate::repo::ChunkReader;
 
 /// How an entry differs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

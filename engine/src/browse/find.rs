@@ -13,7 +13,7 @@ use crate::error::{Error, Kind, Result};
 use crate::manifest::{Ahead, Cursor};
 use crate::model::{ChunkId, Entry, NodeRef, Source};
 use crate::observe::Observer;
-use crate::repo::{ChunkReader, Repository};
+use crate::repo::ChunkReader;
 
 /// Entries found that are kept, so that a page is read once; about 500 bytes each. Pages of what is
 /// found beyond are read again in the next snapshot.
