@@ -31,7 +31,7 @@ measure() {
     field() { grep -o "\"$1\":[0-9]*" <<<"$line" | cut -d: -f2; }
     awk -v label="$label" -v from="$start" -v to="$end" -v fetched="$(field bytes_fetched)" \
         -v written="$(field bytes_restored)" 'BEGIN {
-            printf "%-28s %8.2f s  %14d B fetched  %14d B written\n", label, to - from, fetched, written }'
+            printf "%-28s %8.2f s  %14.0f B fetched  %14.0f B written\n", label, to - from, fetched, written }'
 }
 
 # Turns one byte of each hundredth file over, at least of one.
