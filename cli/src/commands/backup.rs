@@ -139,7 +139,6 @@ fn tree_options(
     }
     let mut skip = vec![settings.repository.clone(), settings.state_dir.clone()];
     skip.extend(settings.cache_dir.clone());
-    skip.extend(databases.iter().flat_map(|path| databases::files_of(path)));
     let options = TreeOptions {
         roots,
         excludes: args.exclude.clone(),

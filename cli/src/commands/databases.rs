@@ -1,7 +1,6 @@
 //! Databases named on the command line.
 
-use std::ffi::OsString;
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use coffer_engine::source::sqlite::{SIDECARS, SqliteOptions};
@@ -54,16 +53,6 @@ fn matches(asked: &Path) -> Result<Vec<PathBuf>> {
 
 fn is_sidecar(path: &Path) -> bool {
     SIDECARS.iter().any(|end| path.as_os_str().as_bytes().ends_with(end.as_bytes()))
-}
-
-/// The files of a database, which a tree leaves out.
-pub(super) fn files_of(path: &Path) -> Vec<PathBuf> {
-    let with = |end: &str| {
-        let mut name = path.as_os_str().as_bytes().to_vec();
-        name.extend_from_slice(end.as_bytes());
-        PathBuf::from(OsString::from_vec(name))
-    };
-    [""].iter().chain(&SIDECARS).map(|end| with(end)).collect()
 }
 
 /// How databases are read; none if they are plain files.

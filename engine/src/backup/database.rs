@@ -102,24 +102,23 @@ impl<'r> Databases<'r> {
             return Look::Plain;
         }
         match self.probe(&path) {
-            Ok(Verdict::Fine) => Look::Database,
+            // One that cannot be read now may be once its locks are gone: the reading waits longer.
+            Ok(Verdict::Fine | Verdict::Failed(_)) => Look::Database,
             Ok(Verdict::Refused(what)) if self.named => {
                 Look::Problem(SourceError::new(path, format!("SQLite refuses it: {what}")))
             }
             Ok(Verdict::Refused(what)) => {
-                let path = String::from_utf8_lossy(&path).into_owned();
-                let what = format!(
-                    "{path}: looks like a SQLite database, but SQLite refuses it ({what}): \
-                     stored as a plain file"
-                );
-                self.observer.event(Event::Note(&what));
+                let looks = "looks like a SQLite database, but SQLite refuses it";
+                self.note(&path, &format!("{looks} ({what}): stored as a plain file"));
                 Look::Refused
-            }
-            Ok(Verdict::Failed(what)) => {
-                Look::Problem(SourceError::new(path, format!("SQLite cannot read it: {what}")))
             }
             Err(error) => Look::Problem(SourceError::new(path, error)),
         }
+    }
+
+    pub(super) fn note(&self, path: &[u8], what: &str) {
+        let path = String::from_utf8_lossy(path);
+        self.observer.event(Event::Note(&format!("{path}: {what}")));
     }
 
     fn is_database_beside(&self, base: &[u8]) -> bool {

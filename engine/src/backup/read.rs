@@ -14,6 +14,7 @@ use crate::limits;
 use crate::manifest::encode_xattrs;
 use crate::model::{ChunkId, Class, Clock, Content, Entry, EntryKind, Hole, Time, Xattrs};
 use crate::observe::Action;
+use crate::source::sqlite::is_database;
 use crate::source::tree::{DataReader, Found, OpenFile};
 
 /// Bytes read before chunks are handed on.
@@ -153,6 +154,10 @@ impl Reading<'_> {
                 Ok(file) => file,
                 Err(problem) => return Ok(Output::Problem(problem)),
             };
+            if self.databases.is_none() && is_database(&file.file) {
+                // Read by SQLite once that is asked for, though the file be unchanged.
+                found.entry.racy = true;
+            }
             if let Some(databases) = self.databases {
                 match databases.look(&found, &file) {
                     Look::Plain => {}
@@ -229,6 +234,10 @@ impl Reading<'_> {
         // A commit may change its WAL alone: it is read every time.
         (entry.racy, entry.database) = (true, true);
         let output = Output::File { entry, action, extra, chunks: 0, large: true };
+        if let Some(why) = facts.unchecked() {
+            databases.note(&path, &format!("is stored, but could not be checked: {why}"));
+            return Ok(output);
+        }
         if facts.is_sound() {
             return Ok(output);
         }

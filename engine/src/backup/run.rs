@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicU64;
 use super::capture::{self, Context};
 use super::scan::Scan;
 use super::sources::{Sources, blank, check_names, closure_is_stored, is_taken};
-use super::{BackupOptions, BackupSummary, SourceOptions, job, parent, secrets};
+use super::{BackupOptions, BackupSummary, SourceOptions, job, parent, secrets, sources};
 use crate::error::{Error, Kind, Result};
 use crate::fence::{Look, View};
 use crate::model::{Class, Snapshot, SnapshotId, SnapshotRef, SnapshotState, SourceStatus};
@@ -27,7 +27,8 @@ pub fn backup(
     observer: &dyn Observer,
 ) -> Result<BackupSummary> {
     check_names(&options.sources)?;
-    secrets::claim(repo, &mut options.sources)?;
+    secrets::check_key(repo, &options.sources)?;
+    sources::claim(&mut options.sources);
     if !options.dry_run {
         repo.begin_writing()?;
     }

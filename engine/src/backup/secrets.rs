@@ -15,29 +15,17 @@ use crate::observe::{Action, Event, Observer, Progress};
 use crate::repo::{ChunkWriter, Repository};
 use crate::source::secrets::{Secret, SecretsSource};
 
-/// Leaves what secrets sources have out of every tree.
-///
 /// # Errors
-/// `Refused` if the key in use may not read secrets: what it stores it could not compare next time.
-pub(super) fn claim(repo: &Repository, sources: &mut [SourceOptions]) -> Result<()> {
-    let mut claimed = Vec::new();
-    for source in &*sources {
-        if let SourceOptions::Secrets(secrets) = source {
-            claimed.extend(secrets.claimed());
-        }
-    }
+/// `Refused` if there are secrets and the key in use may not read them: what it stores it could not
+/// compare next time.
+pub(super) fn check_key(repo: &Repository, sources: &[SourceOptions]) -> Result<()> {
     let has_secrets = sources.iter().any(|it| matches!(it, SourceOptions::Secrets(_)));
-    if has_secrets && !repo.keyring().has_secrets() {
-        let what = "the key in use may not read secrets, so it cannot store any: use a key that \
-                    may (`coffer key list` tells which), or leave the secrets out with --exclude";
-        return Err(Error::new(Kind::Refused, what));
+    if !has_secrets || repo.keyring().has_secrets() {
+        return Ok(());
     }
-    for source in sources {
-        if let SourceOptions::Tree { options, .. } = source {
-            options.claimed.clone_from(&claimed);
-        }
-    }
-    Ok(())
+    let what = "the key in use may not read secrets, so it cannot store any: use a key that may \
+                (`coffer key list` tells which), or leave the secrets out with --exclude";
+    Err(Error::new(Kind::Refused, what))
 }
 
 /// Captures secrets. They are few, and always read: what is equal is not stored again.

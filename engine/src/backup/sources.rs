@@ -11,6 +11,7 @@ use crate::limits;
 use crate::manifest::{self, Names, Start};
 use crate::model::{ChunkId, NodeRef, Source, SourceStatus, Totals};
 use crate::observe::{Event, Observer};
+use crate::source::sqlite::files_of;
 use crate::source::stream::{Input, StreamSource};
 
 /// What the sources gave, ready for a snapshot.
@@ -124,6 +125,24 @@ pub(super) fn check_names(sources: &[SourceOptions]) -> Result<()> {
         Some(twice) => {
             let what = format!("two sources are named `{}`: give them other names", twice.name());
             Err(Error::new(Kind::Input, what))
+        }
+    }
+}
+
+/// Leaves out of every tree what other sources have: secrets, and databases with the files beside
+/// them, which may be made anew at any time.
+pub(super) fn claim(sources: &mut [SourceOptions]) {
+    let mut claimed = Vec::new();
+    for source in &*sources {
+        match source {
+            SourceOptions::Secrets(secrets) => claimed.extend(secrets.claimed()),
+            SourceOptions::Sqlite(path) => claimed.extend(files_of(path)),
+            SourceOptions::Tree { .. } | SourceOptions::Stream(_) => {}
+        }
+    }
+    for source in sources {
+        if let SourceOptions::Tree { options, .. } = source {
+            options.claimed.clone_from(&claimed);
         }
     }
 }

@@ -8,7 +8,7 @@ use super::batch::{Batch, FileJob, LinkJob, Step};
 use super::links::Links;
 use super::report::{Report, add};
 use crate::observe::Action;
-use crate::target::{Durability, Original, Target, TargetError};
+use crate::target::{DatabaseCheck, Durability, Original, Target, TargetError};
 
 /// Settles batches in the order in which they were planned.
 pub(super) struct Settler<'a> {
@@ -81,12 +81,8 @@ impl Settler<'_> {
         let Some(file) = state.file.as_mut() else { return Ok(()) };
         let may_replace = self.overwrite != Overwrite::Never;
         if job.is_database {
-            let found = self.target.check_database(&job.folder, job.path.name(), file)?;
-            if let Some(found) = found {
-                let what = format!("restored as it was stored, but SQLite finds: {found}");
-                let error = TargetError::Entry(what);
-                self.report.refused(job.path.as_bytes(), self.target.location(), error);
-            }
+            let check = self.target.check_database(&job.folder, job.path.name(), file)?;
+            self.tell(job, check);
             self.target.remove_sidecars(&job.folder, job.path.name())?;
         }
         let named = self.target.name_file(&job.folder, job.path.name(), file, may_replace);
@@ -98,6 +94,21 @@ impl Settler<'_> {
             Err(_) => self.links.forget(job.link_group),
         }
         named
+    }
+
+    fn tell(&self, job: &FileJob, check: DatabaseCheck) {
+        match check {
+            DatabaseCheck::Sound => {}
+            DatabaseCheck::Broken(found) => {
+                let what = format!("restored as it was stored, but SQLite finds: {found}");
+                let error = TargetError::Entry(what);
+                self.report.refused(job.path.as_bytes(), self.target.location(), error);
+            }
+            DatabaseCheck::Unknown(why) => {
+                let path = String::from_utf8_lossy(job.path.as_bytes());
+                self.report.note(&format!("{path}: restored, but SQLite cannot check it: {why}"));
+            }
+        }
     }
 
     fn link(&self, link: &LinkJob) -> Result<(), TargetError> {

@@ -5,7 +5,7 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
 
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, ErrorCode, OpenFlags};
 use rustix::fs::{AtFlags, Mode};
 use rustix::io::Errno;
 use rustix::process::{Flock, FlockType, fcntl_getlk};
@@ -17,6 +17,16 @@ use crate::crash;
 
 /// What SQLite puts behind a database's name for its other files.
 const SIDECARS: [&str; 3] = ["-wal", "-shm", "-journal"];
+
+/// What SQLite says of a database.
+#[derive(Debug)]
+pub enum DatabaseCheck {
+    Sound,
+    /// The first thing that is wrong.
+    Broken(String),
+    /// Why it cannot tell: it needs something of the application's, say.
+    Unknown(String),
+}
 
 impl Target {
     /// Who uses the database `name`, which is there already: a process that has it open, or one that
@@ -61,7 +71,7 @@ impl Target {
         Ok(())
     }
 
-    /// What SQLite finds wrong with a database whose bytes are all written; none if nothing.
+    /// What SQLite says of a database whose bytes are all written.
     ///
     /// # Errors
     /// `Entry` if its folder cannot be reached.
@@ -70,7 +80,7 @@ impl Target {
         folder: &Arc<Folder>,
         name: &[u8],
         file: &NewFile,
-    ) -> Outcome<Option<String>> {
+    ) -> Outcome<DatabaseCheck> {
         let above = self.handle(folder)?;
         // By our handle of the folder, so that nobody can lead us elsewhere. Immutable: nothing is
         // made beside it.
@@ -83,9 +93,14 @@ impl Target {
             connection.query_row("PRAGMA quick_check(1)", [], |row| row.get::<_, String>(0))
         });
         Ok(match checked {
-            Ok(found) if found == "ok" => None,
-            Ok(found) => Some(found),
-            Err(error) => Some(error.to_string()),
+            Ok(found) if found == "ok" => DatabaseCheck::Sound,
+            Ok(found) => DatabaseCheck::Broken(found),
+            Err(error) => match error.sqlite_error_code() {
+                Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
+                    DatabaseCheck::Broken(error.to_string())
+                }
+                _ => DatabaseCheck::Unknown(error.to_string()),
+            },
         })
     }
 }

@@ -1,6 +1,7 @@
 //! Live databases, through the binary. The test process is the application.
 
 mod app;
+mod hard;
 mod kinds;
 mod live;
 mod restores;

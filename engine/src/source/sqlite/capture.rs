@@ -1,6 +1,7 @@
 //! Reading one database inside one read transaction.
 
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -9,6 +10,8 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, MAIN_DB, OpenFlags};
 
 use super::Facts;
+use super::facts::NOT_CHECKED;
+use super::still::Still;
 
 /// Bytes of pages kept to be checked after the lock is gone, in rollback mode; longer databases are
 /// checked under the lock.
@@ -57,16 +60,14 @@ pub(super) type Give<'g> = &'g mut dyn FnMut(Given<'_>) -> io::Result<()>;
 
 /// Succeeds if SQLite takes the file for a database whose schema it can read.
 pub(super) fn probe(path: &Path) -> Result<(), Failure> {
-    let connection = open(path, PROBE_WAIT)?;
-    begin(&connection)?;
+    begun(path, PROBE_WAIT)?;
     Ok(())
 }
 
 /// Gives all pages as one moment has them, then tells what was measured there. Waits at most `wait`
 /// for locks, and keeps writers of a rollback-mode database waiting at most that long for its check.
 pub(super) fn read(path: &Path, wait: Duration, give: Give<'_>) -> Result<Facts, Failure> {
-    let mut connection = open(path, wait)?;
-    begin(&connection)?;
+    let (mut connection, still) = begun(path, wait)?;
     let mut facts = measure(&connection)?;
     let is_wal = facts.values.get("journal_mode").is_some_and(|mode| mode == "wal");
     let len = len_of(&facts)?;
@@ -80,21 +81,43 @@ pub(super) fn read(path: &Path, wait: Duration, give: Give<'_>) -> Result<Facts,
     let found = if kept.wanted {
         finish(&connection, give)?;
         drop(connection);
-        check_kept(&kept.bytes)?
+        check_kept(&kept.bytes)
     } else {
-        // Readers of a WAL hold nobody up, but nor may the check go on for ever.
+        // Readers of a WAL hold nobody up; a rollback journal's check ends with the lock.
         let limit = if is_wal { None } else { Some(wait) };
-        let found = check(&mut connection, limit)?;
+        let found = check(&mut connection, limit);
         finish(&connection, give)?;
         found
     };
+    still.map_or(Ok(()), |still| still.holds(path))?;
     facts.values.insert("quick_check".to_owned(), found);
     Ok(facts)
 }
 
-fn open(path: &Path, wait: Duration) -> Result<Connection, Failure> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(path, flags)?;
+/// A connection whose transaction has begun, and, if it takes no locks, the state that must last.
+fn begun(path: &Path, wait: Duration) -> Result<(Connection, Option<Still>), Failure> {
+    match open(path, wait, "").and_then(|connection| begin(connection)) {
+        Ok(connection) => Ok((connection, None)),
+        Err(error) if needs_writing(&error) => {
+            let still = Still::of(path)?;
+            Ok((begin(open(path, wait, "?immutable=1")?)?, Some(still)))
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// True for the error of a database in WAL mode whose folder cannot be written to: SQLite makes
+/// files beside it even for reading.
+fn needs_writing(error: &rusqlite::Error) -> bool {
+    use rusqlite::ErrorCode::{CannotOpen, ReadOnly};
+    matches!(error.sqlite_error_code(), Some(CannotOpen | ReadOnly))
+}
+
+fn open(path: &Path, wait: Duration, query: &str) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY
+        | OpenFlags::SQLITE_OPEN_URI
+        | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(uri(path, query), flags)?;
     connection.busy_timeout(wait)?;
     // The schema is somebody else's: its views and triggers call nothing of ours.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
@@ -102,10 +125,20 @@ fn open(path: &Path, wait: Duration) -> Result<Connection, Failure> {
 }
 
 /// Begins the transaction; the first reading takes the lock and fixes the moment.
-fn begin(connection: &Connection) -> Result<(), Failure> {
+fn begin(connection: Connection) -> rusqlite::Result<Connection> {
     connection.execute_batch("BEGIN")?;
     connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get::<_, i64>(0))?;
-    Ok(())
+    Ok(connection)
+}
+
+/// The path as SQLite's URI, every byte of a name escaped.
+fn uri(path: &Path, query: &str) -> String {
+    let escaped = |byte: &u8| match byte {
+        b'/' => "/".to_owned(),
+        byte => format!("%{byte:02x}"),
+    };
+    let path: String = path.as_os_str().as_bytes().iter().map(escaped).collect();
+    format!("file:{path}{query}")
 }
 
 fn finish(connection: &Connection, give: Give<'_>) -> Result<(), Failure> {
@@ -188,30 +221,33 @@ fn copied(
     image.chunks(PAGE_LEN_MAX).try_for_each(|part| kept.give(part, give))
 }
 
-/// `ok`, or the first thing that is wrong.
-fn check(connection: &mut Connection, limit: Option<Duration>) -> Result<String, Failure> {
-    if let Some(limit) = limit {
-        let start = Instant::now();
-        connection.progress_handler(STEPS, Some(move || start.elapsed() > limit))?;
-    }
-    let found = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0));
-    match found {
-        Err(error)
-            if error.sqlite_error_code() == Some(rusqlite::ErrorCode::OperationInterrupted) =>
-        {
-            let what = "checking it takes longer than its lock may be held; put it into WAL mode, \
-                        or allow more by --lock-max";
-            Err(Failure::Database(what.to_owned()))
+/// `ok`, the first thing that is wrong, or why that cannot be told: the pages are given by now.
+fn check(connection: &mut Connection, limit: Option<Duration>) -> String {
+    let start = Instant::now();
+    let is_over = move || limit.is_some_and(|limit| start.elapsed() > limit);
+    let found = connection.progress_handler(STEPS, Some(is_over)).and_then(|()| {
+        connection.query_row("PRAGMA quick_check(1)", [], |row| row.get::<_, String>(0))
+    });
+    use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase, OperationInterrupted};
+    found.unwrap_or_else(|error| match error.sqlite_error_code() {
+        Some(DatabaseCorrupt | NotADatabase) => error.to_string(),
+        Some(OperationInterrupted) => {
+            format!("{NOT_CHECKED}it takes longer than the lock may be held (--lock-max)")
         }
-        other => Ok(other?),
-    }
+        _ => format!("{NOT_CHECKED}{error}"),
+    })
 }
 
-fn check_kept(bytes: &[u8]) -> Result<String, Failure> {
+fn check_kept(bytes: &[u8]) -> String {
     if bytes.is_empty() {
-        return Ok("ok".to_owned());
+        return "ok".to_owned();
     }
-    let mut image = Connection::open_in_memory()?;
-    image.deserialize_read_exact(MAIN_DB, bytes, bytes.len(), true)?;
-    check(&mut image, None)
+    let image = Connection::open_in_memory().and_then(|mut image| {
+        image.deserialize_read_exact(MAIN_DB, bytes, bytes.len(), true)?;
+        Ok(image)
+    });
+    match image {
+        Ok(mut image) => check(&mut image, None),
+        Err(error) => format!("{NOT_CHECKED}{error}"),
+    }
 }

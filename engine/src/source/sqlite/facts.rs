@@ -2,11 +2,14 @@
 
 use std::collections::BTreeMap;
 
+/// How a `quick_check` begins that says nothing of the database.
+pub(super) const NOT_CHECKED: &str = "not checked: ";
+
 /// What was measured of a database inside the transaction its pages were read in.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Facts {
     /// By name: `page_size` (bytes), `page_count`, `user_version`, `application_id`, `journal_mode`,
-    /// `encoding`, `quick_check` (`ok`, or the first thing it found).
+    /// `encoding`, `quick_check` (`ok`, the first thing it found, or `not checked: ` and why).
     pub values: BTreeMap<String, String>,
 }
 
@@ -15,6 +18,12 @@ impl Facts {
     #[must_use]
     pub fn is_sound(&self) -> bool {
         self.values.get("quick_check").is_some_and(|found| found == "ok")
+    }
+
+    /// Why SQLite could not check the pages; none if it did.
+    #[must_use]
+    pub fn unchecked(&self) -> Option<&str> {
+        self.values.get("quick_check").and_then(|found| found.strip_prefix(NOT_CHECKED))
     }
 
     /// All on one line, as in `journal_mode=wal page_count=12`.

@@ -7,6 +7,7 @@
 mod capture;
 mod client;
 mod facts;
+mod still;
 mod wire;
 mod worker;
 
@@ -65,6 +66,17 @@ pub fn wal_len(path: &Path) -> u64 {
     let mut wal = path.as_os_str().to_owned();
     wal.push(SIDECARS[0]);
     std::fs::metadata(wal).map_or(0, |meta| meta.len())
+}
+
+/// The files of the database at `path`: itself and its sidecars, which may not be there.
+#[must_use]
+pub fn files_of(path: &Path) -> Vec<PathBuf> {
+    let with = |end: &str| {
+        let mut name = path.as_os_str().to_owned();
+        name.push(end);
+        PathBuf::from(name)
+    };
+    [""].into_iter().chain(SIDECARS).map(with).collect()
 }
 
 /// The name of the database a sidecar belongs to; none for other names.
