@@ -96,7 +96,7 @@ pub(super) fn read(path: &Path, wait: Duration, give: Give<'_>) -> Result<Facts,
 
 /// A connection whose transaction has begun, and, if it takes no locks, the state that must last.
 fn begun(path: &Path, wait: Duration) -> Result<(Connection, Option<Still>), Failure> {
-    match open(path, wait, "").and_then(|connection| begin(connection)) {
+    match open(path, wait, "").and_then(begin) {
         Ok(connection) => Ok((connection, None)),
         Err(error) if needs_writing(&error) => {
             let still = Still::of(path)?;
