@@ -253,3 +253,44 @@ fn kill_a_restore(site: &Site, id: &str, tree: &Path, new: &Picture, old: Option
 fn is_temporary(name: &std::ffi::OsStr) -> bool {
     name.to_str().is_some_and(|name| name.len() == 24 && name.starts_with(".coffer-"))
 }
+
+#[test]
+fn a_first_backup_with_checkpoints_is_gone_on_with_wherever_it_was_killed() {
+    let site = Site::new();
+    let tree = site.path("tree");
+    fs::create_dir(&tree).unwrap();
+    for number in 0..3_u64 {
+        fs::write(tree.join(format!("file-{number}")), noise(number, 4_300_000)).unwrap();
+    }
+    let picture = Picture::of(&tree);
+    put_back(&site.repo, &site.path("kept"));
+    let arguments = [&backup_arguments(&tree)[..], &["--checkpoint-interval", "1ms"]].concat();
+    let (mut with, mut read_again) = (0, false);
+    let kills = every_crash_point(|n| {
+        put_back(&site.path("kept"), &site.repo);
+        let _ = fs::remove_dir_all(site.path("state"));
+        let killed = was_killed(&site.dying(n, &arguments));
+        assert_sound(&site, n);
+        let all = site.stranger(&["snapshots", "--all"]).expect(0).out;
+        let all: serde_json::Value = serde_json::from_str(&all).unwrap();
+        let newest = all.as_array().unwrap().last();
+        let files = newest.map_or(0, |it| it["summary"]["total_files_processed"].as_u64().unwrap());
+        if let Some(checkpoint) = newest.filter(|it| it["state"] == "incomplete") {
+            with += 1;
+            let id = checkpoint["id"].as_str().unwrap();
+            let (ran, part) = site.restore(id, &tree);
+            ran.expect(0);
+            assert!(part.0.iter().all(|(path, item)| picture.0.get(path) == Some(item)));
+        }
+        let next = site.home(&arguments).expect(0);
+        let summary = next.out.lines().last().unwrap();
+        let summary: serde_json::Value = serde_json::from_str(summary).unwrap();
+        read_again |= summary["files_unmodified"].as_u64().unwrap() != files;
+        let id = summary["snapshot_id"].as_str().unwrap();
+        site.assert_restores(id, &tree, &picture);
+        assert_sound(&site, n);
+        killed
+    });
+    assert!(kills >= 30 && with >= 5, "{kills} kills, {with} with a checkpoint");
+    assert!(!read_again, "a file of a checkpoint was read again");
+}

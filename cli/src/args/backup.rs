@@ -98,6 +98,9 @@ pub struct BackupArgs {
     /// Read a file again next time if it changed this shortly before it was read
     #[arg(long, value_name = "DURATION", default_value = "2s", value_parser = values::duration)]
     pub racy_window: Duration,
+    /// How often to note what is done, so that an interrupted backup goes on from there; 0s for never
+    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = values::duration)]
+    pub checkpoint_interval: Duration,
     /// Read every file, whatever the last snapshot says
     #[arg(short, long)]
     pub force: bool,

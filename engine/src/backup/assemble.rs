@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use crossbeam_channel::Receiver;
 
+use super::checkpoint::Checkpoints;
 use super::read::{Extra, Message, Output, Piece};
 use crate::error::{Error, Kind, Result, SourceError};
 use crate::manifest::{ContentWriter, ManifestWriter, Root};
@@ -12,7 +13,7 @@ use crate::observe::{Action, Event, Observer, Progress};
 use crate::repo::ChunkWriter;
 
 /// What a source gave.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Captured {
     pub root: Option<Root>,
     pub entries: u64,
@@ -37,6 +38,7 @@ pub(super) struct Assembler<'a, 'r> {
     links: HashMap<u64, LinkedFile>,
     captured: Captured,
     progress: Progress,
+    checkpoints: Option<&'r Checkpoints<'r>>,
 }
 
 /// The content of a file with several names.
@@ -63,7 +65,12 @@ impl<'a, 'r> Assembler<'a, 'r> {
             links: HashMap::new(),
             captured: Captured::default(),
             progress: expected,
+            checkpoints: None,
         }
+    }
+
+    pub(super) fn with(self, checkpoints: Option<&'r Checkpoints<'r>>) -> Self {
+        Self { checkpoints, ..self }
     }
 
     /// Takes messages in order until the sources end, and finishes the manifest.
@@ -71,9 +78,13 @@ impl<'a, 'r> Assembler<'a, 'r> {
         for batch in ordered {
             let mut whole = false;
             for message in &batch {
-                self.check_interrupted()?;
+                if let Err(interrupted) = self.check_interrupted() {
+                    self.checkpoint(Checkpoints::is_worth_it)?;
+                    return Err(interrupted);
+                }
                 whole = matches!(message, Message::End);
                 self.take(message)?;
+                self.checkpoint(Checkpoints::is_due)?;
             }
             if !whole {
                 return Err(Error::new(Kind::Unavailable, "a reader stopped before its time"));
@@ -92,6 +103,25 @@ impl<'a, 'r> Assembler<'a, 'r> {
     ) -> Result<()> {
         self.check_interrupted()?;
         self.output(output, &mut Rest { bytes, chunks })
+    }
+
+    /// Writes what is there by now as if it were the end, and goes on.
+    fn checkpoint(&mut self, is_wanted: fn(&Checkpoints<'r>, u64) -> bool) -> Result<()> {
+        let given = self.writer.given();
+        let Some(checkpoints) = self.checkpoints.filter(|it| is_wanted(it, given)) else {
+            return Ok(());
+        };
+        let writer = &mut *self.writer;
+        let mut put = |class, node: Vec<u8>| writer.put_node(class, &node);
+        let mut captured = self.captured.clone();
+        if let Some(manifest) = self.manifest.clone().filter(|_| captured.entries > 0) {
+            captured.root = Some(manifest.finish(&mut put)?);
+        }
+        let pending = match self.large.clone().finish(&mut put)? {
+            Content::Chunks(chunks) => chunks,
+            Content::List(root) => vec![root],
+        };
+        checkpoints.put(captured, pending, self.writer)
     }
 
     fn check_interrupted(&self) -> Result<()> {

@@ -11,6 +11,7 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 
 use super::RACY_WINDOW_NS;
 use super::assemble::{Assembler, Captured, stream_kind};
+use super::checkpoint::Checkpoints;
 use super::database::Databases;
 use super::merge::{self, Batch, Outlet, ParentEntries};
 use super::parent::Parent;
@@ -18,7 +19,6 @@ use super::read::{self, Extra, Message, Output, Piece, Reading};
 use super::scan::Scan;
 use crate::chunk::Cutter;
 use crate::error::{Error, Kind, Result, SourceError};
-use crate::manifest::Entries;
 use crate::model::{Class, Entry, EntryPath, NodeRef, Owner, Time, Xattrs};
 use crate::observe::{Action, Observer, Progress};
 use crate::repo::{ChunkReader, ChunkWriter, Known, Repository};
@@ -42,6 +42,8 @@ pub(super) struct Context<'r> {
     pub sqlite: Option<&'r SqliteOptions>,
     /// Looks for secrets in trees.
     pub scan: &'r Scan<'r>,
+    /// What an interruption leaves for the next run; none when nothing is stored.
+    pub checkpoints: Option<&'r Checkpoints<'r>>,
 }
 
 impl<'r> Context<'r> {
@@ -52,7 +54,16 @@ impl<'r> Context<'r> {
         scan: &'r Scan<'r>,
     ) -> Self {
         let (observer, racy_window_ns) = (scan.observer(), RACY_WINDOW_NS);
-        Self { repo, known, reader, observer, racy_window_ns, sqlite: None, scan }
+        Self {
+            repo,
+            known,
+            reader,
+            observer,
+            racy_window_ns,
+            sqlite: None,
+            scan,
+            checkpoints: None,
+        }
     }
 
     /// The same, with what the user chose.
@@ -83,7 +94,8 @@ impl<'r> Context<'r> {
         expected: Progress,
     ) -> Assembler<'a, 'r> {
         let cut_key = self.repo.keyring().page_cut_key();
-        Assembler::new(writer, self.observer, class, cut_key, expected)
+        let assembler = Assembler::new(writer, self.observer, class, cut_key, expected);
+        assembler.with(self.checkpoints)
     }
 
     /// What readers of files share.
@@ -107,9 +119,9 @@ pub(super) fn tree<'r>(
     writer: &mut ChunkWriter<'r>,
     options: &TreeOptions,
     class: Class,
-    parent: Option<&Parent>,
+    parents: &[Parent],
 ) -> Result<std::result::Result<Captured, SourceError>> {
-    files(context, writer, options, class, parent, context.databases(false)?)
+    files(context, writer, options, class, parents, context.databases(false)?)
 }
 
 /// Captures one database by its path, with the directories above it.
@@ -117,14 +129,14 @@ pub(super) fn sqlite<'r>(
     context: Context<'r>,
     writer: &mut ChunkWriter<'r>,
     path: &Path,
-    parent: Option<&Parent>,
+    parents: &[Parent],
 ) -> Result<std::result::Result<Captured, SourceError>> {
     let Some(databases) = context.databases(true)? else {
         let what = "databases cannot be read in this run";
         return Ok(Err(SourceError::new(path.as_os_str().as_bytes(), what)));
     };
     let options = TreeOptions { roots: vec![path.to_owned()], ..TreeOptions::default() };
-    let captured = files(context, writer, &options, Class::Ordinary, parent, Some(databases))?;
+    let captured = files(context, writer, &options, Class::Ordinary, parents, Some(databases))?;
     Ok(captured.map(|captured| match captured.totals.files_new + captured.totals.files_changed {
         // The directories above it are no recovery point.
         0 => Captured { entries: 0, errors: captured.errors.max(1), ..Captured::default() },
@@ -137,7 +149,7 @@ fn files<'r>(
     writer: &mut ChunkWriter<'r>,
     options: &TreeOptions,
     class: Class,
-    parent: Option<&Parent>,
+    parents: &[Parent],
     databases: Option<Databases<'r>>,
 ) -> Result<std::result::Result<Captured, SourceError>> {
     let mut options = options.clone();
@@ -148,10 +160,12 @@ fn files<'r>(
     };
     let reading = Reading { databases: databases.as_ref(), ..context.reading(class)? };
     let get = |node: &NodeRef| context.reader.node(node);
-    let parent_entries = parent.map(|parent| open_parent(parent, &get, context));
+    let roots = parents.iter().map(|parent| parent.root);
+    let parent_entries = ParentEntries::new(roots, &get, (context.known, context.reader));
+    let whole = parents.iter().find(|parent| parent.is_whole);
     let expected = Progress {
-        bytes_total: parent.map_or(0, |parent| parent.bytes),
-        files_total: parent.map_or(0, |parent| parent.files),
+        bytes_total: whole.map_or(0, |parent| parent.bytes),
+        files_total: whole.map_or(0, |parent| parent.files),
         ..Progress::default()
     };
     let stopped = AtomicBool::new(false);
@@ -180,15 +194,6 @@ fn files<'r>(
 fn with_facts(mut captured: Captured, databases: Option<&Databases<'_>>) -> Captured {
     captured.facts.extend(databases.map(Databases::facts).unwrap_or_default());
     captured
-}
-
-fn open_parent<'p>(
-    parent: &Parent,
-    get: &'p (dyn Fn(&NodeRef) -> Result<Arc<Vec<u8>>> + Send + Sync),
-    context: Context<'p>,
-) -> ParentEntries<'p> {
-    let entries = Entries::all(&parent.root, get);
-    ParentEntries { entries, known: context.known, reader: context.reader }
 }
 
 /// Threads that read, cut and name.

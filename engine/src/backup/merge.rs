@@ -1,7 +1,7 @@
 //! Merges the walk of a tree with the manifest of its parent: what is unchanged is taken over, the
 //! rest is handed to readers in batches.
 
-use std::collections::HashSet;
+use std::collections::{HashSet, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
@@ -9,8 +9,8 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use super::read::{Extra, Message, Output, PART_LEN, Piece};
 use super::scan::Scan;
 use crate::error::{Error, Result, SourceError};
-use crate::manifest::{Entries, Names, Start, walk_references};
-use crate::model::{ChunkId, Content, Entry, EntryKind, NodeRef, Xattrs};
+use crate::manifest::{Entries, GetNode, Names, Start, walk_references};
+use crate::model::{ChunkId, Content, Entry, EntryKind, EntryPath, NodeRef, Xattrs};
 use crate::observe::{Action, Event};
 use crate::repo::{ChunkReader, Known};
 use crate::source::tree::{Exclusion, Found, Walk, WalkItem};
@@ -54,9 +54,14 @@ pub(super) struct Outlet<'s> {
     pub stopped: &'s AtomicBool,
 }
 
-/// The parent's manifest, as the merge looks into it.
+/// The parents' manifests, as the merge looks into them: each holds where the one before it ends.
 pub(super) struct ParentEntries<'r> {
     pub entries: Entries<'r>,
+    pub get: &'r GetNode<'r>,
+    /// Roots of the manifests to go on with.
+    pub others: VecDeque<NodeRef>,
+    /// The last path, while there are others.
+    pub last: Option<EntryPath>,
     /// Nothing is taken over from a parent without a look-up: what it needs may be lost since.
     pub known: Known<'r>,
     pub reader: &'r ChunkReader<'r>,
@@ -89,6 +94,39 @@ pub(super) fn run(
     match decided {
         Ok(()) => drop(merge.flush()),
         Err(error) => merge.fail(error),
+    }
+}
+
+impl<'r> ParentEntries<'r> {
+    /// Compares with the first of `roots`, and where it ends with the next; none without any.
+    pub(super) fn new(
+        roots: impl IntoIterator<Item = NodeRef>,
+        get: &'r GetNode<'r>,
+        (known, reader): (Known<'r>, &'r ChunkReader<'r>),
+    ) -> Option<Self> {
+        let mut others: VecDeque<NodeRef> = roots.into_iter().collect();
+        let entries = Entries::all(&others.pop_front()?, get);
+        Some(Self { entries, get, others, last: None, known, reader })
+    }
+
+    fn next(&mut self) -> Option<Result<Entry>> {
+        loop {
+            match self.entries.next() {
+                Some(Ok(entry)) if self.last.as_ref().is_some_and(|last| entry.path <= *last) => {}
+                Some(Ok(entry)) => {
+                    if !self.others.is_empty() {
+                        self.last = Some(entry.path.clone());
+                    }
+                    return Some(Ok(entry));
+                }
+                Some(error) => return Some(error),
+                None => {
+                    let root = self.others.pop_front()?;
+                    let start = self.last.as_ref().map_or(&[][..], EntryPath::as_bytes);
+                    self.entries = Entries::starting_at(&root, start, self.get);
+                }
+            }
+        }
     }
 }
 
@@ -157,7 +195,7 @@ impl Merge<'_, '_> {
     fn advance(&mut self) -> Result<()> {
         self.next = None;
         while let Some(parent) = &mut self.parent {
-            match parent.entries.next() {
+            match parent.next() {
                 Some(Ok(entry)) => {
                     self.next = Some(entry);
                     break;

@@ -2,6 +2,7 @@
 
 mod assemble;
 mod capture;
+mod checkpoint;
 mod database;
 mod job;
 mod merge;
@@ -83,6 +84,9 @@ pub struct BackupOptions {
     pub dry_run: bool,
     /// Tells which new files of trees look like secrets.
     pub secret_scan: bool,
+    /// How often a checkpoint is made while there is something new, from which an interrupted run goes
+    /// on; none for never. Every GiB of new data brings one too.
+    pub checkpoint_interval: Option<Duration>,
     /// How long before its reading a file's last change must be to be trusted, nanoseconds.
     pub racy_window_ns: i64,
     /// Name and version of the program.
@@ -91,6 +95,9 @@ pub struct BackupOptions {
 
 /// Default of [`BackupOptions::racy_window_ns`]: file systems stamp changes up to 2 s coarse (FAT, NFS).
 pub const RACY_WINDOW_NS: i64 = 2_000_000_000;
+
+/// Default of [`BackupOptions::checkpoint_interval`].
+pub const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(60);
 
 /// What a run did.
 #[derive(Debug, Clone)]

@@ -1,15 +1,16 @@
 //! One run: view, parents, capture, snapshot, last look.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::capture::{self, Context};
+use super::checkpoint::Checkpoints;
 use super::scan::Scan;
 use super::sources::{Sources, blank, check_names, closure_is_stored, is_taken};
 use super::{BackupOptions, BackupSummary, SourceOptions, job, parent, secrets, sources};
 use crate::error::{Error, Kind, Result};
 use crate::fence::{Look, View};
-use crate::model::{Class, Snapshot, SnapshotId, SnapshotRef, SnapshotState, SourceStatus};
+use crate::model::{Class, Snapshot, SnapshotId, SnapshotRef, SnapshotState, SourceStatus, Totals};
 use crate::observe::{Event, Observer};
 use crate::repo::{ChunkReader, ChunkWriter, Damage, Known, Relied, Repository, Usable, write};
 
@@ -39,9 +40,10 @@ pub fn backup(
         job: job::name(&options, repo.keyring())?,
         started_ns: repo.clock().now_ns(),
         captured: None,
+        seq: AtomicU64::new(0),
     };
-    for seq in 0..TRIES_MAX {
-        if let Some(summary) = run.attempt(seq, &mut options)? {
+    for _ in 0..TRIES_MAX {
+        if let Some(summary) = run.attempt(&mut options)? {
             return Ok(summary);
         }
         observer.event(Event::Note("packs were taken away meanwhile; looking everything up again"));
@@ -58,11 +60,13 @@ struct Run<'r> {
     started_ns: i64,
     /// Sources of the attempt before.
     captured: Option<Sources>,
+    /// Number of the run's next snapshot object.
+    seq: AtomicU64,
 }
 
 impl Run<'_> {
     /// One try; none when packs it relied on are gone.
-    fn attempt(&mut self, seq: u64, options: &mut BackupOptions) -> Result<Option<BackupSummary>> {
+    fn attempt(&mut self, options: &mut BackupOptions) -> Result<Option<BackupSummary>> {
         let repo = self.repo;
         let view = repo.view()?;
         view.refuse_writing()?;
@@ -83,7 +87,15 @@ impl Run<'_> {
                 let what = "a prune took packs away while a stream was stored; run it again";
                 return Err(Error::new(Kind::Unavailable, what));
             }
-            _ => self.capture(context, &view, options, &stored)?,
+            _ => {
+                let blank = self.blank(&view, &damage, options);
+                let checkpoints = options
+                    .checkpoint_interval
+                    .map(|interval| Checkpoints::new(repo, known, interval, (blank, &self.seq)));
+                let checkpoints = checkpoints.as_ref().filter(|_| !options.dry_run);
+                let context = Context { checkpoints, ..context };
+                self.capture(context, &view, options, &stored)?
+            }
         };
         scan.finish();
         if options.dry_run {
@@ -94,7 +106,15 @@ impl Run<'_> {
             self.captured = Some(sources);
             return Ok(None);
         }
-        let snapshot = self.snapshot(seq, &view, &damage, options, &sources);
+        let partial = sources.is_partial();
+        let snapshot = Snapshot {
+            seq: self.seq.fetch_add(1, Ordering::Relaxed),
+            state: if partial { SnapshotState::Partial } else { SnapshotState::Complete },
+            finished_ns: repo.clock().now_ns(),
+            totals: sources.totals,
+            sources: sources.list.clone(),
+            ..self.blank(&view, &damage, options)
+        };
         let object = repo.put_snapshot(&snapshot)?;
         if self.is_lost(&object)? {
             self.captured = Some(sources);
@@ -148,21 +168,24 @@ impl Run<'_> {
         let mut sources = Sources::default();
         let work = |writer: &mut ChunkWriter<'c>| -> Result<()> {
             for asked in &mut options.sources {
-                let parent = find(asked.kind(), &asked.name());
+                let parents = find(asked.kind(), &asked.name());
                 let mut source = blank(asked);
+                if !matches!(asked, SourceOptions::Stream(_)) {
+                    source.parent = parents.first().map(|parent| parent.reference);
+                }
+                if let Some(checkpoints) = context.checkpoints {
+                    checkpoints.begin(&source, &sources);
+                }
                 let outcome = match asked {
                     SourceOptions::Tree { options, .. } => {
-                        source.parent = parent.as_ref().map(|parent| parent.reference);
-                        capture::tree(context, writer, options, Class::Ordinary, parent.as_ref())?
+                        capture::tree(context, writer, options, Class::Ordinary, &parents)?
                     }
                     SourceOptions::Sqlite(path) => {
-                        source.parent = parent.as_ref().map(|parent| parent.reference);
-                        capture::sqlite(context, writer, path, parent.as_ref())?
+                        capture::sqlite(context, writer, path, &parents)?
                     }
                     SourceOptions::Stream(stream) => capture::stream(context, writer, stream)?,
                     SourceOptions::Secrets(asked) => {
-                        source.parent = parent.as_ref().map(|parent| parent.reference);
-                        secrets::capture(context, writer, asked, parent.as_ref())?
+                        secrets::capture(context, writer, asked, parents.first())?
                     }
                 };
                 sources.add(source, outcome, self.observer);
@@ -181,32 +204,25 @@ impl Run<'_> {
         Ok(sources)
     }
 
-    fn snapshot(
-        &self,
-        seq: u64,
-        view: &View,
-        damage: &Damage,
-        options: &BackupOptions,
-        sources: &Sources,
-    ) -> Snapshot {
-        let partial = sources.is_partial();
+    /// A snapshot of this run without what its sources give.
+    fn blank(&self, view: &View, damage: &Damage, options: &BackupOptions) -> Snapshot {
         Snapshot {
             sid: self.sid,
-            seq,
+            seq: 0,
             generation: view.highest(),
-            state: if partial { SnapshotState::Partial } else { SnapshotState::Complete },
+            state: SnapshotState::Complete,
             host: options.host.clone(),
             job: self.job.clone(),
             tags: options.tags.clone(),
             started_ns: self.started_ns,
-            finished_ns: self.repo.clock().now_ns(),
+            finished_ns: self.started_ns,
             tool: options.tool.clone(),
             author: self.repo.author().host(),
             ring: self.repo.ring(),
             head: view.head(),
             bad_seen: damage.bad.clone(),
-            totals: sources.totals,
-            sources: sources.list.clone(),
+            totals: Totals::default(),
+            sources: Vec::new(),
             pending: Vec::new(),
         }
     }

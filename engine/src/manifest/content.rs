@@ -12,7 +12,7 @@ const LIST_RUNS_MIN: usize = 64;
 const LIST_CUT_BITS: u16 = 0x3ff;
 
 /// Writes a content; holds one open id list per level.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct ContentWriter {
     class: Class,
     /// All chunks, as long as they are few.
@@ -22,7 +22,7 @@ pub struct ContentWriter {
     lists: Vec<OpenList>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 struct OpenList {
     runs: Vec<Run>,
     /// The run that may still grow.

@@ -16,6 +16,8 @@ pub struct Entries<'a> {
     get: &'a GetNode<'a>,
     /// Only entries in this folder, the folder itself included; empty for all.
     folder: Vec<u8>,
+    /// Only entries from this path on.
+    start: Vec<u8>,
     root: Option<NodeRef>,
     tables: Vec<Level>,
     page: IntoIter<Entry>,
@@ -55,8 +57,20 @@ impl<'a> Entries<'a> {
     /// Reads the entry of `folder`, then those below; touches only nodes that may hold them.
     #[must_use]
     pub fn within(root: &NodeRef, folder: &[u8], get: &'a GetNode<'a>) -> Self {
-        let (folder, page) = (folder.to_vec(), Vec::new().into_iter());
-        Self { get, folder, root: Some(*root), tables: Vec::new(), page }
+        Self::new(root, folder, folder, get)
+    }
+
+    /// Reads all entries from the path `start` on, itself included; touches only nodes that may hold
+    /// them.
+    #[must_use]
+    pub fn starting_at(root: &NodeRef, start: &[u8], get: &'a GetNode<'a>) -> Self {
+        Self::new(root, &[], start, get)
+    }
+
+    fn new(root: &NodeRef, folder: &[u8], start: &[u8], get: &'a GetNode<'a>) -> Self {
+        let (folder, start) = (folder.to_vec(), start.to_vec());
+        let (tables, page) = (Vec::new(), Vec::new().into_iter());
+        Self { get, folder, start, root: Some(*root), tables, page }
     }
 
     /// The next node to read; none at the end of the folder.
@@ -82,13 +96,13 @@ impl<'a> Entries<'a> {
     fn open(&mut self, next: &Next) -> Result<()> {
         if next.node.height == 0 {
             let page = next.page(self.get)?;
-            let before = page.partition_point(|entry| is_before(&entry.path, &self.folder));
+            let before = page.partition_point(|entry| is_before(&entry.path, &self.start));
             self.page = page.into_iter();
             self.page.by_ref().take(before).for_each(drop);
         } else {
             let children = next.children(self.get)?;
             let below = children.partition_point(|child| {
-                is_before(&child.first, &self.folder) || child.first.as_bytes() == self.folder
+                is_before(&child.first, &self.start) || child.first.as_bytes() == self.start
             });
             let mut children = children.into_iter();
             children.by_ref().take(below.saturating_sub(1)).for_each(drop);

@@ -14,7 +14,7 @@ const PAGE_CUT_BITS: u64 = 0xff;
 const TABLE_CUT_BITS: u64 = 0x7f;
 
 /// Writes a manifest; holds one page and one open table per level.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct ManifestWriter {
     class: Class,
     cut_key: [u8; 32],
@@ -25,7 +25,7 @@ pub struct ManifestWriter {
     tables: Vec<OpenTable>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 struct OpenTable {
     children: Vec<Child>,
     counted_len: usize,

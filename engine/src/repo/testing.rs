@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path as FilePath;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::{InitOptions, OpenOptions, Repository};
@@ -24,6 +25,8 @@ pub(crate) struct Fixture {
     pub memory: Arc<MemoryStore>,
     state: tempfile::TempDir,
     pub source: tempfile::TempDir,
+    /// Each opening is a second later than the one before.
+    openings: AtomicI64,
 }
 
 impl Fixture {
@@ -32,6 +35,7 @@ impl Fixture {
             memory: Arc::new(MemoryStore::new()),
             state: tempfile::tempdir().unwrap(),
             source: tempfile::tempdir().unwrap(),
+            openings: AtomicI64::new(0),
         };
         let options = InitOptions {
             strength: KdfStrength::Default,
@@ -49,7 +53,9 @@ impl Fixture {
             cache_dir: None,
             state_dir: self.state.path().to_owned(),
             entropy: Entropy::fixed(seed.as_bytes()),
-            clock: Clock::fixed(NOW_NS),
+            clock: Clock::fixed(
+                NOW_NS + self.openings.fetch_add(1, Ordering::SeqCst) * 1_000_000_000,
+            ),
         }
     }
 
@@ -142,6 +148,7 @@ pub(crate) fn tree_options(root: &FilePath) -> BackupOptions {
         tags: Vec::new(),
         force: false,
         dry_run: false,
+        checkpoint_interval: None,
         secret_scan: true,
         racy_window_ns: RACY_WINDOW_NS,
         tool: "test".to_owned(),

@@ -77,6 +77,15 @@ impl Known<'_> {
     }
 }
 
+/// What is to be done once everything given before it is stored and indexed.
+pub type Then<'r> = Box<dyn FnOnce() -> Result<()> + Send + 'r>;
+
+enum Job<'r> {
+    Frame(FrameJob),
+    /// Closes what is open.
+    Settle(Then<'r>),
+}
+
 /// One frame on its way to a pack.
 struct FrameJob {
     class: Class,
@@ -89,7 +98,7 @@ struct FrameJob {
 pub struct ChunkWriter<'r> {
     repo: &'r Repository,
     known: Known<'r>,
-    jobs: Sender<FrameJob>,
+    jobs: Sender<Job<'r>>,
     frames: Vec<FrameJob>,
     /// Chunks on their way into a pack.
     seen: HashSet<ChunkId, BuildHasherDefault<IdHasher>>,
@@ -100,6 +109,8 @@ pub struct ChunkWriter<'r> {
     secret_ids: SecretIds,
     frame_len: usize,
     added: u64,
+    /// Plaintext bytes of new chunks of any kind.
+    given: u64,
     stored: &'r AtomicU64,
     dry_run: bool,
 }
@@ -121,14 +132,14 @@ pub fn write<'r, T>(
     let own = Index::open(None, &[], &|_| Ok(None))?;
     std::thread::scope(|scope| {
         let (jobs, job_queue) = bounded(FRAME_QUEUE_COUNT);
-        let (packs, pack_queue) = bounded(PACK_QUEUE_COUNT);
+        let (outputs, output_queue) = bounded(PACK_QUEUE_COUNT);
         // Not bounded: the writer looks at it before each chunk, and must never be waited for.
         let (told, finished) = unbounded();
         let (of_framer, of_putter) = (repo.entropy().split(), repo.entropy().split());
         let framer = scope.spawn(move || {
-            framer::Framer { repo, entropy: of_framer, packs, told, stored }.run(&job_queue)
+            framer::Framer { repo, entropy: of_framer, outputs, told, stored }.run(&job_queue)
         });
-        let putter = scope.spawn(move || putter::run(repo, &of_putter, &pack_queue));
+        let putter = scope.spawn(move || putter::run(repo, &of_putter, &output_queue));
         let mut writer = ChunkWriter {
             repo,
             known,
@@ -140,6 +151,7 @@ pub fn write<'r, T>(
             secret_ids: SecretIds::default(),
             frame_len: frame_len(repo),
             added: 0,
+            given: 0,
             stored,
             dry_run,
         };
@@ -163,7 +175,7 @@ fn frame_len(repo: &Repository) -> usize {
     configured.clamp(64 << 10, 8 << 20)
 }
 
-impl ChunkWriter<'_> {
+impl<'r> ChunkWriter<'r> {
     /// True if the chunk is stored already or was given to this writer.
     #[must_use]
     pub fn contains(&mut self, id: &ChunkId) -> bool {
@@ -211,6 +223,22 @@ impl ChunkWriter<'_> {
         Ok(self.repo.keyring().data_id(class, plain)?)
     }
 
+    /// Does `then` once everything given so far is stored and indexed, on a thread of its own; an
+    /// error of it ends the writing. What is given meanwhile is stored behind it.
+    ///
+    /// # Errors
+    /// When a later stage has stopped.
+    pub fn settle(&mut self, then: Then<'r>) -> Result<()> {
+        self.flush()?;
+        self.hand(Job::Settle(then))
+    }
+
+    /// Plaintext bytes of new chunks so far, nodes included.
+    #[must_use]
+    pub fn given(&self) -> u64 {
+        self.given
+    }
+
     /// Bytes put into packs so far.
     #[must_use]
     pub fn stored(&self) -> u64 {
@@ -222,6 +250,7 @@ impl ChunkWriter<'_> {
         if len == 0 || len > limits::CHUNK_LEN_MAX {
             return Err(too_long());
         }
+        self.given = self.given.saturating_add(len.into());
         if self.dry_run {
             self.seen.insert(id);
             return Ok(());
@@ -265,6 +294,10 @@ impl ChunkWriter<'_> {
         if job.class == Class::S {
             secret::pad(self.repo.keyring(), &mut job)?;
         }
+        self.hand(Job::Frame(job))
+    }
+
+    fn hand(&self, job: Job<'r>) -> Result<()> {
         let stopped = || Error::new(Kind::Unavailable, "the pack writer has stopped");
         self.jobs.send(job).map_err(|_| stopped())
     }

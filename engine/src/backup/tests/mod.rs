@@ -1,3 +1,4 @@
 mod capture;
+mod checkpoint;
 mod fence;
 mod store;

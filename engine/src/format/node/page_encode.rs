@@ -21,7 +21,7 @@ pub(super) const ID_LIST: u64 = 32;
 pub(super) const DATABASE: u64 = 64;
 
 /// A page being gathered, and after [`PageBuilder::finish`] the next one.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct PageBuilder {
     entry_count: usize,
     counted_len: usize,
@@ -35,7 +35,7 @@ pub struct PageBuilder {
     attributes: Vec<Attributes>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 struct Columns {
     kinds: Vec<u8>,
     flags: Vec<u8>,
@@ -51,7 +51,7 @@ struct Columns {
     holes: Vec<u8>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 enum Attributes {
     Inline(Vec<u8>),
     Stored { len: u64, chunks: Vec<NodeRef> },
@@ -232,7 +232,7 @@ fn put_time(out: &mut Vec<u8>, time: Time, base_secs: i64) {
 }
 
 /// The references of a page, numbered in the order of first use.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 struct References {
     list: Vec<NodeRef>,
     numbers: HashMap<NodeRef, u64>,
@@ -258,7 +258,7 @@ impl References {
 }
 
 /// The owners of a page, numbered in the order of first use.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 struct Owners {
     list: Vec<Arc<Owner>>,
     by_owner: HashMap<Arc<Owner>, u64>,

@@ -7,7 +7,7 @@ use crate::limits;
 use crate::model::EntryPath;
 
 /// Writes ascending paths.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct PathWriter {
     /// The path before; it outlives a node so that order is checked across nodes.
     previous: Vec<u8>,

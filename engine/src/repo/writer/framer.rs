@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crossbeam_channel::{Receiver, Sender, bounded, never, select};
 use rayon::Scope;
 
-use super::FrameJob;
+use super::{FrameJob, Job, Then};
 use crate::error::{Error, Kind, Result};
 use crate::frame;
 use crate::model::{Class, Entropy, PackInfo, Purpose};
@@ -21,6 +21,13 @@ const PACK_CHUNK_COUNT: usize = 65_536;
 /// Frames in work at once, so that plaintext, payload and seal of all of them stay within 100 MiB.
 const FRAMES_AT_ONCE_MAX: usize = 8;
 
+/// What the store gets, in order.
+pub(super) enum Output<'r> {
+    Pack(FinishedPack),
+    /// All packs before it are to be indexed first.
+    Settle(Then<'r>),
+}
+
 /// A pack whose bytes are all in its staged object.
 pub(super) struct FinishedPack {
     pub staged: Staged,
@@ -31,16 +38,16 @@ pub(super) struct FinishedPack {
 pub(super) struct Framer<'r> {
     pub repo: &'r Repository,
     pub entropy: Entropy,
-    pub packs: Sender<FinishedPack>,
+    pub outputs: Sender<Output<'r>>,
     /// Tells the writer which chunks are in a pack by now.
     pub told: Sender<PackInfo>,
     /// Bytes put into packs.
     pub stored: &'r AtomicU64,
 }
 
-impl Framer<'_> {
+impl<'r> Framer<'r> {
     /// Works until the queue of frames ends; then finishes the open packs.
-    pub(super) fn run(self, jobs: &Receiver<FrameJob>) -> Result<()> {
+    pub(super) fn run(self, jobs: &Receiver<Job<'r>>) -> Result<()> {
         rayon::in_place_scope(|pool| {
             let line = Line {
                 framer: &self,
@@ -49,6 +56,7 @@ impl Framer<'_> {
                 sealing: VecDeque::new(),
                 open: Vec::new(),
                 pack_count: 0,
+                then: None,
             };
             line.run(jobs)
         })
@@ -59,14 +67,16 @@ type Compressed = (Class, Purpose, NewFrame);
 
 /// Frames in work. They go through both steps in the order of their coming, so that places in packs
 /// do not depend on which thread is quicker.
-struct Line<'l, 'scope> {
-    framer: &'scope Framer<'scope>,
+struct Line<'l, 'scope, 'r> {
+    framer: &'scope Framer<'r>,
     pool: &'l Scope<'scope>,
     compressing: VecDeque<Receiver<Result<Compressed>>>,
     /// With the number of the pack they have a place in.
     sealing: VecDeque<(u64, Receiver<Result<Vec<u8>>>)>,
     open: Vec<OpenPack>,
     pack_count: u64,
+    /// Waits for everything in work.
+    then: Option<Then<'r>>,
 }
 
 struct OpenPack {
@@ -82,22 +92,30 @@ struct OpenPack {
     is_full: bool,
 }
 
-impl Line<'_, '_> {
-    fn run(mut self, jobs: &Receiver<FrameJob>) -> Result<()> {
+impl<'r> Line<'_, '_, 'r> {
+    fn run(mut self, jobs: &Receiver<Job<'r>>) -> Result<()> {
         let at_once = rayon::current_num_threads().saturating_mul(2).min(FRAMES_AT_ONCE_MAX);
         let (no_job, none_compressed, none_sealed) = (never(), never(), never());
         let mut has_ended = false;
         loop {
             let in_work = self.compressing.len() + self.sealing.len();
-            if has_ended && in_work == 0 {
-                break;
+            if in_work == 0
+                && let Some(then) = self.then.take()
+            {
+                self.finish_open()?;
+                self.hand(Output::Settle(then))?;
             }
-            let job = if has_ended || in_work >= at_once { &no_job } else { jobs };
+            if in_work == 0 && has_ended {
+                return self.finish_open();
+            }
+            let is_busy = in_work >= at_once || self.then.is_some();
+            let job = if has_ended || is_busy { &no_job } else { jobs };
             let compressed = self.compressing.front().unwrap_or(&none_compressed);
             let sealed = self.sealing.front().map_or(&none_sealed, |(_, sealed)| sealed);
             select! {
                 recv(job) -> job => match job {
-                    Ok(job) => self.compress(job),
+                    Ok(Job::Frame(job)) => self.compress(job),
+                    Ok(Job::Settle(then)) => self.then = Some(then),
                     Err(_) => has_ended = true,
                 },
                 recv(compressed) -> compressed => {
@@ -112,6 +130,9 @@ impl Line<'_, '_> {
                 }
             }
         }
+    }
+
+    fn finish_open(&mut self) -> Result<()> {
         self.open.sort_by_key(|pack| (pack.purpose, pack.class));
         std::mem::take(&mut self.open).into_iter().try_for_each(|pack| self.finish(pack))
     }
@@ -191,8 +212,12 @@ impl Line<'_, '_> {
         self.framer.write(&mut staged, &tail)?;
         // The writer may be waiting for this thread to end: it does not look then.
         let _ = self.framer.told.send(info.clone());
+        self.hand(Output::Pack(FinishedPack { staged, info }))
+    }
+
+    fn hand(&self, output: Output<'r>) -> Result<()> {
         let stopped = |_| Error::new(Kind::Unavailable, "the store has stopped");
-        self.framer.packs.send(FinishedPack { staged, info }).map_err(stopped)
+        self.framer.outputs.send(output).map_err(stopped)
     }
 }
 

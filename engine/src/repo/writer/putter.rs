@@ -2,7 +2,7 @@
 
 use crossbeam_channel::Receiver;
 
-use super::framer::FinishedPack;
+use super::framer::{FinishedPack, Output};
 use crate::error::{Error, Kind, Result};
 use crate::model::{Entropy, PackInfo};
 use crate::repo::{Repository, pack_name, records};
@@ -15,11 +15,19 @@ const SEGMENT_CHUNK_COUNT: usize = 100_000;
 pub(super) fn run(
     repo: &Repository,
     entropy: &Entropy,
-    packs: &Receiver<FinishedPack>,
+    outputs: &Receiver<Output<'_>>,
 ) -> Result<u64> {
     let mut count: u64 = 0;
     let mut pending: Vec<PackInfo> = Vec::new();
-    while let Ok(FinishedPack { staged, info }) = packs.recv() {
+    for output in outputs {
+        let FinishedPack { staged, info } = match output {
+            Output::Pack(pack) => pack,
+            Output::Settle(then) => {
+                flush(repo, entropy, &mut pending)?;
+                then()?;
+                continue;
+            }
+        };
         if let Err(error) = put(repo, staged, &info) {
             // What is in the store already still gets its index, so that the next run finds it.
             let _ = flush(repo, entropy, &mut pending);
