@@ -1,0 +1,116 @@
+//! What other sources hold is not deleted as extra.
+
+use std::fs;
+use std::path::Path;
+
+use rusqlite::Connection;
+
+use crate::support::{Run, Scene, below, make, run, tree};
+
+const DELETE: [&str; 2] = ["--delete", "--yes"];
+
+fn names(root: &Path) -> Vec<String> {
+    tree::of(root).into_keys().filter(|name| !name.is_empty()).collect()
+}
+
+/// A database in WAL mode, whose last commit is in the WAL alone while the connection is open.
+fn database(path: &Path) -> Connection {
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    let connection = Connection::open(path).unwrap();
+    connection.pragma_update(None, "journal_mode", "wal").unwrap();
+    connection.pragma_update(None, "wal_autocheckpoint", 0).unwrap();
+    connection.execute_batch("CREATE TABLE t (x); INSERT INTO t VALUES (1)").unwrap();
+    connection
+}
+
+fn backup(scene: &Scene, options: &[&str], input: Option<&[u8]>) -> Run {
+    let source = scene.source.to_str().unwrap();
+    let args = [&["--json", "backup"], options, &[source]].concat();
+    run::finish(scene.command().args(args), input)
+}
+
+/// Restores all into one target, and the folder of the source into another, adds a file that is
+/// extra to both, restores again with `options`, and gives what each then has of the source.
+fn deleted(scene: &Scene, id: &str, options: &[&str]) -> [Vec<String>; 2] {
+    let folder = format!("{id}:{}", scene.source.display());
+    [id, &folder].map(|from| {
+        let target = scene.fresh_target();
+        scene.restore_into(from, &target, &[]).ok();
+        let place = if from == id { below(&target, &scene.source) } else { target.clone() };
+        make::file(&place, "data/extra", "x");
+        scene.restore_into(from, &target, &[&DELETE, options].concat()).ok();
+        names(&place)
+    })
+}
+
+#[test]
+fn a_database_that_is_a_source_of_its_own_stays_in_its_tree() {
+    let scene = Scene::new();
+    let path = scene.source.join("data/app.db");
+    drop(database(&path));
+    make::file(&scene.source, "data/file", "x");
+    let id = backup(&scene, &["--sqlite", path.to_str().unwrap()], None).ok().snapshot_id();
+    let wanted = ["/data", "/data/app.db", "/data/file"];
+    assert_eq!(deleted(&scene, &id, &[]), [wanted; 2]);
+    assert_eq!(deleted(&scene, &id, &["--source", "files"]), [wanted; 2]);
+}
+
+#[test]
+fn a_stream_and_the_folders_its_name_tells_of_stay_in_a_tree() {
+    let scene = Scene::new();
+    make::file(&scene.source, "data/file", "x");
+    let name = format!("{}/dumps/today/db.sql", scene.source.display());
+    let options = ["--stdin", "--stdin-filename", &name];
+    let id = backup(&scene, &options, Some(b"dump")).ok().snapshot_id();
+    let wanted = ["/data", "/data/file", "/dumps", "/dumps/today", "/dumps/today/db.sql"];
+    assert_eq!(deleted(&scene, &id, &[]), [wanted; 2]);
+    assert_eq!(deleted(&scene, &id, &["--source", "files"]), [wanted; 2]);
+}
+
+#[test]
+fn secrets_stay_in_a_tree() {
+    let scene = Scene::new();
+    make::file(&scene.source, "data/file", "x");
+    let secret = make::file(&scene.source, "data/vault/token", "s3cret");
+    let folder = secret.parent().unwrap().to_str().unwrap();
+    let id = backup(&scene, &["--secrets", folder], None).ok().snapshot_id();
+    let wanted = ["/data", "/data/file", "/data/vault", "/data/vault/token"];
+    assert_eq!(deleted(&scene, &id, &[]), [wanted; 2]);
+    assert_eq!(deleted(&scene, &id, &["--source", "files"]), [wanted; 2]);
+}
+
+/// Restores `id` over the source with [`DELETE`], which must be refused for `source`.
+fn assert_refused(scene: &Scene, id: &str, key: &Path, source: &str) {
+    let before = tree::of(&scene.source);
+    let folder = format!("{id}:{}", scene.source.display());
+    let over = scene.source.to_str().unwrap();
+    for options in [&[][..], &["--source", "files"], &["-n"]] {
+        let args = [&["restore", &folder, "--target", over], &DELETE[..], options].concat();
+        let mut command = scene.locked_command();
+        let run = run::finish(command.env("COFFER_KEY_FILE", key).args(args), None).fails_with(5);
+        let errors = run.errors();
+        assert!(errors.contains(source) && errors.contains("without --delete"), "{errors}");
+    }
+    assert_eq!(tree::of(&scene.source), before);
+}
+
+#[test]
+fn nothing_is_deleted_beside_secrets_that_the_key_may_not_read() {
+    let scene = Scene::new();
+    make::file(&scene.source, "file", "x");
+    let secret = make::file(&scene.source, "token", "s3cret");
+    let secret = secret.to_str().unwrap();
+    let id = backup(&scene, &["--secrets", secret], None).ok().snapshot_id();
+    let key = scene.path("key-without-secrets");
+    scene.coffer(["key", "add", "--no-secrets", "--new-key-file", key.to_str().unwrap()]).ok();
+    assert_refused(&scene, &id, &key, "secrets");
+}
+
+#[test]
+fn nothing_is_deleted_beside_a_source_that_failed() {
+    let scene = Scene::new();
+    make::file(&scene.source, "file", "x");
+    let path = make::file(&scene.source, "app.db", "no database");
+    let run = backup(&scene, &["--sqlite", path.to_str().unwrap()], None).fails_with(3);
+    assert_refused(&scene, &run.snapshot_id(), &scene.key, "app.db");
+}
