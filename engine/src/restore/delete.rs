@@ -1,6 +1,6 @@
 //! Removes what the target has and the snapshot does not, or counts it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use super::RestoreOptions;
 use super::filter::Filter;
@@ -12,6 +12,7 @@ use crate::limits;
 use crate::manifest::Union;
 use crate::model::Entry;
 use crate::observe::Action;
+use crate::source::sqlite::{SIDECARS, base_of};
 use crate::target::{Found, Look, TargetError};
 
 /// Whether to remove, or to tell what would be.
@@ -85,7 +86,7 @@ impl Deletion<'_> {
                 _ => selection.relative(&entry).to_vec(),
             };
             if verdict != Verdict::Root {
-                self.pass(&mut stack, &path);
+                self.pass(&mut stack, &entry, &path);
             }
             let is_open = matches!(verdict, Verdict::Root | Verdict::Wanted | Verdict::Passed);
             // Several origins have the directories above their roots.
@@ -105,12 +106,12 @@ impl Deletion<'_> {
     }
 
     /// Leaves the directories that `path` is not in, and meets it in the one it is in.
-    fn pass(&self, stack: &mut Vec<Level>, path: &[u8]) {
+    fn pass(&self, stack: &mut Vec<Level>, entry: &Entry, path: &[u8]) {
         while let Some(level) = stack.pop_if(|level| !level.holds(path)) {
             self.leave(&level);
         }
         if let Some(level) = stack.last_mut() {
-            self.meet(level, path);
+            self.meet(level, path, entry.is_directory());
         }
     }
 
@@ -122,7 +123,7 @@ impl Deletion<'_> {
 
     /// An entry of the snapshot. If it stands there under a spelling that the listing does not
     /// have, the file system folds names: then none of them is known to be extra.
-    fn meet(&self, level: &mut Level, path: &[u8]) {
+    fn meet(&self, level: &mut Level, path: &[u8], is_directory: bool) {
         let inside = level.inside(path);
         let name = inside.split(|byte| *byte == b'/').next().unwrap_or_default();
         // Deeper ones come here too, if the directory between is excluded or has no entry; and those
@@ -131,7 +132,11 @@ impl Deletion<'_> {
             return;
         }
         level.met = name.to_vec();
+        let is_folder = is_directory || name.len() < inside.len();
         let found = level.extra.remove(name);
+        if !is_folder || found.as_ref().is_some_and(|found| !found.is_directory) {
+            level.keep_sidecars(name);
+        }
         if found.is_none() && !matches!(self.look.see(&join(&level.path, name)), Ok(None)) {
             level.extra.clear();
         }
@@ -141,7 +146,8 @@ impl Deletion<'_> {
         self.remove_all(&level.path, level.extra.values(), level.is_within);
     }
 
-    /// Removes those of `all` that the filter selects; true if all are gone.
+    /// Removes those of `all`, which ascend, that the filter selects; true if all are gone. The files
+    /// of SQLite beside a database hold commits of it: they go only after it.
     fn remove_all<'f>(
         &self,
         above: &[u8],
@@ -149,8 +155,16 @@ impl Deletion<'_> {
         is_within: bool,
     ) -> bool {
         let mut is_empty = true;
+        let mut staying = HashSet::new();
         for found in all {
-            is_empty &= self.remove(above, found, is_within);
+            let base = base_of(&found.name).filter(|_| !found.is_directory);
+            let is_needed = base.is_some_and(|base| staying.contains(base));
+            if is_needed || !self.remove(above, found, is_within) {
+                is_empty = false;
+                if !found.is_directory {
+                    staying.insert(&found.name[..]);
+                }
+            }
         }
         is_empty
     }
@@ -211,6 +225,17 @@ impl Level {
     fn holds(&self, path: &[u8]) -> bool {
         let rest = path.strip_prefix(&self.path[..]);
         self.path.is_empty() || rest.is_some_and(|rest| matches!(rest.first(), None | Some(b'/')))
+    }
+
+    /// Keeps what SQLite has beside the file `name`.
+    fn keep_sidecars(&mut self, name: &[u8]) {
+        for end in SIDECARS {
+            if let Some(found) = self.extra.get_mut(&[name, end.as_bytes()].concat())
+                && !found.is_directory
+            {
+                found.is_kept = true;
+            }
+        }
     }
 
     /// The part of `path` below it.

@@ -1,7 +1,7 @@
-//! What other sources hold is not deleted as extra.
+//! What other sources hold, and what databases need, is not deleted as extra.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rusqlite::Connection;
 
@@ -113,4 +113,64 @@ fn nothing_is_deleted_beside_a_source_that_failed() {
     let path = make::file(&scene.source, "app.db", "no database");
     let run = backup(&scene, &["--sqlite", path.to_str().unwrap()], None).fails_with(3);
     assert_refused(&scene, &run.snapshot_id(), &scene.key, "app.db");
+}
+
+/// A source with a database in use, whose snapshot is older than what is in the WAL.
+fn in_use() -> (Scene, String, PathBuf, Connection) {
+    let scene = Scene::new();
+    let path = scene.source.join("app.db");
+    let connection = database(&path);
+    let id = scene.backup();
+    connection.execute_batch("CREATE TABLE late (x)").unwrap();
+    make::file(&scene.source, "extra", "x");
+    (scene, id, path, connection)
+}
+
+#[test]
+fn the_journals_of_a_database_that_stays_as_it_is_stay() {
+    for (options, code) in [(&[][..], 3), (&["--overwrite", "never"], 0)] {
+        let (scene, id, path, connection) = in_use();
+        let wal = fs::read(scene.source.join("app.db-wal")).unwrap();
+        let from = format!("{id}:{}", scene.source.display());
+        let all = [&DELETE, options].concat();
+        let run = scene.restore_into(&from, &scene.source, &all);
+        assert_eq!(run.code, Some(code), "{}", run.errors());
+        assert_eq!(names(&scene.source), ["/app.db", "/app.db-shm", "/app.db-wal"]);
+        assert!(fs::read(scene.source.join("app.db-wal")).unwrap() == wal);
+        drop(connection);
+        let again = Connection::open(&path).unwrap();
+        again.prepare("SELECT * FROM late").expect("the commit in the WAL is there");
+    }
+}
+
+#[test]
+fn journals_go_with_the_database_they_belong_to_and_not_before() {
+    let scene = Scene::new();
+    make::file(&scene.source, "file", "x");
+    let id = scene.backup();
+    let from = format!("{id}:{}", scene.source.display());
+    let over = |options: &[&str]| {
+        for name in ["old/a.db", "b.db"] {
+            for end in ["", "-journal", "-shm", "-wal"] {
+                make::file(&scene.source, format!("{name}{end}"), "x");
+            }
+        }
+        make::file(&scene.source, "gone.db-wal", "x");
+        scene.restore_into(&from, &scene.source, &[&DELETE, options].concat()).ok();
+        names(&scene.source)
+    };
+    let wanted = [
+        "/b.db",
+        "/b.db-journal",
+        "/b.db-shm",
+        "/b.db-wal",
+        "/file",
+        "/old",
+        "/old/a.db",
+        "/old/a.db-journal",
+        "/old/a.db-shm",
+        "/old/a.db-wal",
+    ];
+    assert_eq!(over(&["--exclude", "*.db"]), wanted);
+    assert_eq!(over(&[]), ["/file"]);
 }
