@@ -78,6 +78,13 @@ impl Settler<'_> {
 
     fn name(&self, job: &FileJob) -> Result<(), TargetError> {
         let mut state = job.state();
+        if state.has_failed {
+            // The plan met damage after earlier batches were written.
+            if let Some(file) = state.file.take() {
+                self.target.abandon_file(&job.folder, job.path.name(), file);
+            }
+            return Ok(());
+        }
         let Some(file) = state.file.as_mut() else { return Ok(()) };
         let may_replace = self.overwrite != Overwrite::Never;
         if job.is_database {
