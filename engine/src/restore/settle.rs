@@ -94,9 +94,13 @@ impl Settler<'_> {
                 let error = TargetError::Entry(what);
                 self.report.refused(job.path.as_bytes(), self.target.location(), error);
             }
-            self.target.remove_sidecars(&job.folder, job.path.name())?;
         }
-        let named = self.target.name_file(&job.folder, job.path.name(), file, may_replace);
+        let mut name = || self.target.name_file(&job.folder, job.path.name(), file, may_replace);
+        let named = if job.is_database {
+            self.target.replace_database(&job.folder, job.path.name(), name)
+        } else {
+            name()
+        };
         match &named {
             Ok(()) => {
                 add(&self.report.counts.files, 1);
@@ -108,6 +112,15 @@ impl Settler<'_> {
     }
 
     fn link(&self, link: &LinkJob) -> Result<(), TargetError> {
+        if link.is_database {
+            let link_it = || self.link_only(link);
+            self.target.replace_database(&link.folder, link.path.name(), link_it)
+        } else {
+            self.link_only(link)
+        }
+    }
+
+    fn link_only(&self, link: &LinkJob) -> Result<(), TargetError> {
         let first = self.links.get(link.group, self.target)?;
         let Some((first, inode)) = first.and_then(|first| first.inode.map(|inode| (first, inode)))
         else {
