@@ -83,7 +83,8 @@ pub struct RestoreOptions {
     /// What stands below the restored paths and is not in the snapshot is removed at the end, as
     /// far as the patterns select it.
     pub delete: bool,
-    /// What is never removed, whatever the snapshot has: the repository above all.
+    /// What is never removed, nor is anything in it, whatever the snapshot has: the repository above
+    /// all.
     pub kept: Vec<PathBuf>,
     /// Everything restored is read back and compared.
     pub verify: bool,
@@ -232,6 +233,7 @@ fn look(options: &RestoreOptions) -> Result<Option<Look>> {
         && options.delete
     {
         look.refuse_system_root()?;
+        look.refuse_kept(&options.target)?;
     }
     Ok(look)
 }

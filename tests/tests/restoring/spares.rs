@@ -174,3 +174,26 @@ fn journals_go_with_the_database_they_belong_to_and_not_before() {
     assert_eq!(over(&["--exclude", "*.db"]), wanted);
     assert_eq!(over(&[]), ["/file"]);
 }
+
+#[test]
+fn the_repository_is_no_target_to_delete_in_and_the_key_file_stays() {
+    let scene = Scene::new();
+    make::file(&scene.source, "file", "x");
+    let id = scene.backup();
+    let from = format!("{id}:{}", scene.source.display());
+    let before = tree::of(&scene.repo);
+    fs::create_dir_all(scene.repo.join("packs")).unwrap();
+    for target in [scene.repo.clone(), scene.repo.join("packs"), scene.state.clone()] {
+        let run = scene.restore_into(&from, &target, &DELETE).fails_with(5);
+        assert!(run.errors().contains("into another folder"), "{}", run.errors());
+    }
+    assert_eq!(tree::of(&scene.repo).len(), before.len());
+    let target = scene.fresh_target();
+    let key = make::file(&target, "keys/key", fs::read(&scene.key).unwrap());
+    make::file(&target, "keys/extra", "x");
+    let args = ["restore", &from, "--target", target.to_str().unwrap()];
+    let mut command = scene.locked_command();
+    command.env("COFFER_KEY_FILE", &key).args(args).args(DELETE);
+    run::finish(&mut command, None).ok();
+    assert_eq!(names(&target), ["/file", "/keys", "/keys/key"]);
+}
