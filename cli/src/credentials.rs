@@ -68,6 +68,20 @@ impl Given {
         Ok(Self { password, key })
     }
 
+    /// The files that hold them.
+    #[must_use]
+    pub fn files(&self) -> Vec<PathBuf> {
+        let key = match &self.key {
+            Some(KeyOrigin::Path(path)) => Some(path.clone()),
+            _ => None,
+        };
+        let password = match &self.password {
+            Some(Origin::File(file)) => Some(file.into()),
+            _ => None,
+        };
+        key.into_iter().chain(password).collect()
+    }
+
     /// What a repository is opened with: the key first, since it costs no derivation. Asks for a
     /// password if nothing is given.
     ///

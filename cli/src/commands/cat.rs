@@ -53,7 +53,7 @@ pub fn run(context: &Context, args: &CatArgs) -> Result<()> {
 fn find(reader: &ChunkReader<'_>, sources: &[&Source], path: &[u8]) -> Result<Option<Entry>> {
     for source in sources {
         let mut found = None;
-        reader.entries(source, path, &mut |entry| {
+        reader.entries(&[source], path, &mut |_, entry| {
             found = (entry.path.as_bytes() == path).then_some(entry);
             Ok(false)
         })?;

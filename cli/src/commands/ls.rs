@@ -24,6 +24,7 @@ pub fn run(context: &Context, args: &LsArgs) -> Result<()> {
         out.json(&line)?;
     }
     let (mut found, mut sealed) = (false, false);
+    let mut sources = Vec::new();
     for source in sources_of(&snapshot, args.source.as_deref())? {
         if source.root.is_none() {
             tell_missing(context, source.name.as_str(), "failed and has no entries");
@@ -38,24 +39,25 @@ pub fn run(context: &Context, args: &LsArgs) -> Result<()> {
             sealed = true;
             continue;
         }
-        let mut told = Ok(());
-        reader.entries(source, &args.from.path, &mut |entry| {
-            if context.interrupt.is_set() {
-                told = Err(Failure::interrupted());
-                return Ok(false);
-            }
-            found = true;
-            told = if context.global.json {
-                out.json(&json::NodeLine::new(&entry, &source.name))
-            } else if args.long {
-                out.line(&table::long_entry(&entry))
-            } else {
-                out.line(&escape::path(entry.path.as_bytes()))
-            };
-            Ok(told.is_ok())
-        })?;
-        told?;
+        sources.push(source);
     }
+    let mut told = Ok(());
+    reader.entries(&sources, &args.from.path, &mut |source, entry| {
+        if context.interrupt.is_set() {
+            told = Err(Failure::interrupted());
+            return Ok(false);
+        }
+        found = true;
+        told = if context.global.json {
+            out.json(&json::NodeLine::new(&entry, &source.name))
+        } else if args.long {
+            out.line(&table::long_entry(&entry))
+        } else {
+            out.line(&escape::path(entry.path.as_bytes()))
+        };
+        Ok(told.is_ok())
+    })?;
+    told?;
     out.finish()?;
     if !found && sealed {
         return Err(sealed_away());

@@ -50,6 +50,7 @@ fn options(context: &Context, args: RestoreArgs) -> Result<RestoreOptions> {
     let settings = context.settings()?;
     let mut kept = vec![settings.repository, settings.state_dir];
     kept.extend(settings.cache_dir);
+    kept.extend(context.given()?.files());
     Ok(RestoreOptions {
         target: absolute(&args.target)?,
         folder: args.from.path,

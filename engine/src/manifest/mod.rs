@@ -9,6 +9,7 @@ mod cursor;
 mod entries;
 mod locate;
 mod merge;
+mod union;
 mod walk;
 mod writer;
 
@@ -31,6 +32,7 @@ pub use cursor::{Ahead, Cursor};
 pub use entries::{Entries, find};
 pub use locate::{Located, Locator};
 pub use merge::{Follower, Merge, Merged};
+pub use union::Union;
 pub use walk::{Names, Start, walk_references};
 pub use writer::ManifestWriter;
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::{ChunkReader, Repository};
 use crate::error::{Error, Kind, Result};
-use crate::manifest::{Entries, chunks_of, decode_xattrs};
+use crate::manifest::{Entries, Union, chunks_of, decode_xattrs};
 use crate::model::{Class, Entry, EntryKind, NodeRef, Source, Xattr, Xattrs};
 use crate::observe::Observer;
 
@@ -29,21 +29,30 @@ impl Repository {
 }
 
 impl ChunkReader<'_> {
-    /// Calls `each` for `folder` itself and every entry below it, in order; the empty folder is everything.
-    /// Stops without error when `each` says so.
+    /// Calls `each` for `folder` itself and every entry below it that `sources` have, in order; the empty
+    /// folder is everything. Of a path that several have, the first source counts. Stops without error
+    /// when `each` says so.
     ///
     /// # Errors
     /// Those of reading the manifest, and of `each`.
     pub fn entries(
         &self,
-        source: &Source,
+        sources: &[&Source],
         folder: &[u8],
-        each: &mut dyn FnMut(Entry) -> Result<bool>,
+        each: &mut dyn FnMut(&Source, Entry) -> Result<bool>,
     ) -> Result<()> {
-        let Some(root) = source.root else { return Ok(()) };
         let get = |node: &NodeRef| self.node(node);
-        for entry in Entries::within(&root, folder, &get) {
-            if !each(entry?)? {
+        let held = sources.iter().filter_map(|source| Some((*source, source.root?)));
+        let (sources, streams): (Vec<_>, Vec<_>) =
+            held.map(|(source, root)| (source, Entries::within(&root, folder, &get))).unzip();
+        let mut before = None;
+        for item in Union::new(streams) {
+            let (number, entry) = item?;
+            if before.as_ref() == Some(&entry.path) {
+                continue;
+            }
+            before = Some(entry.path.clone());
+            if !each(sources[number], entry)? {
                 break;
             }
         }

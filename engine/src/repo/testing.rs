@@ -107,7 +107,7 @@ impl Fixture {
         for (_, snapshot) in repo.snapshots(true, &Silent)? {
             let mut files = Vec::new();
             for source in &snapshot.sources {
-                reader.entries(source, &[], &mut |entry| {
+                reader.entries(&[source], &[], &mut |_, entry| {
                     if matches!(entry.kind, EntryKind::File { .. }) {
                         let mut bytes = Vec::new();
                         reader.write_file(&entry, &mut bytes)?;

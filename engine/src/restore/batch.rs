@@ -101,6 +101,7 @@ pub(super) struct LinkJob {
     pub(super) folder: Arc<Folder>,
     pub(super) path: EntryPath,
     pub(super) group: u64,
+    pub(super) is_database: bool,
     pub(super) metadata: Metadata,
     pub(super) is_hidden: bool,
 }

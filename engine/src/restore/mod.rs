@@ -26,7 +26,6 @@ mod tests;
 pub use origin::{ChunkStream, EntryStream, FramePlace, Origin, PackNumber, Place};
 pub use sources::restore;
 
-use std::collections::HashSet;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicUsize};
@@ -84,7 +83,8 @@ pub struct RestoreOptions {
     /// What stands below the restored paths and is not in the snapshot is removed at the end, as
     /// far as the patterns select it.
     pub delete: bool,
-    /// What is never removed, whatever the snapshot has: the repository above all.
+    /// What is never removed, nor is anything in it, whatever the snapshot has: the repository above
+    /// all.
     pub kept: Vec<PathBuf>,
     /// Everything restored is read back and compared.
     pub verify: bool,
@@ -149,7 +149,8 @@ pub struct RestoreSummary {
     pub sealed_sources: u64,
 }
 
-/// Restores sources of a snapshot, one after the other. Problems of single entries are reported,
+/// Restores the chosen ones of `origins`, which are the sources of a snapshot, one after the other.
+/// To delete something, all that the snapshot has must be among them. Problems of single entries are reported,
 /// counted, and the work goes on.
 ///
 /// # Errors
@@ -163,7 +164,7 @@ pub fn restore_origins(
     observer: &dyn Observer,
 ) -> Result<RestoreSummary> {
     let filter = Filter::new(&options.includes, &options.excludes)?;
-    let origins = &holding(origins, options)?[..];
+    let chosen = &holding(origins, options)?[..];
     if options.verify && options.overwrite == Overwrite::Never {
         let what =
             "what is never overwritten need not be what the snapshot has: it cannot be verified";
@@ -172,23 +173,23 @@ pub fn restore_origins(
     if options.delete {
         delete::refuse_partial(origins)?;
     }
-    let bytes_total = origins.iter().map(|origin| origin.bytes_total).sum();
+    let bytes_total = chosen.iter().map(|origin| origin.bytes_total).sum();
     let report = Report::new(observer, bytes_total);
     if options.dry_run {
-        for origin in origins {
+        for origin in chosen {
             plan::count(origin, options, Selection::new(&filter, &options.folder), &report);
         }
         delete_extra(origins, options, &filter, &report, Mode::Count)?;
         return report.into_summary();
     }
     if !options.no_space_check {
-        room::check(origins, options, &filter, &report)?;
+        room::check(chosen, options, &filter, &report)?;
     }
     // Refused before anything is written.
     look(options)?;
     let policy = Policy { no_owner: options.no_owner, set_ids: options.set_ids };
     let target = Target::open(&options.target, policy)?;
-    for origin in origins {
+    for origin in chosen {
         if !report.is_stopped() {
             let selection = Selection::new(&filter, &options.folder);
             run(origin, options, &target, &report, &Links::default(), selection);
@@ -198,7 +199,7 @@ pub fn restore_origins(
         target.clean();
     } else {
         delete_extra(origins, options, &filter, &report, Mode::Remove)?;
-        read_back(origins, options, &filter, &report, target.is_root())?;
+        read_back(chosen, options, &filter, &report, target.is_root())?;
     }
     for note in target.take_notes() {
         let first = String::from_utf8_lossy(&note.first).escape_debug().to_string();
@@ -207,17 +208,17 @@ pub fn restore_origins(
     report.into_summary()
 }
 
-/// Those of `origins` that have the folder.
+/// Those of the chosen `origins` that have the folder.
 fn holding<'a, 'o>(
     origins: &'a [Origin<'o>],
     options: &RestoreOptions,
 ) -> Result<Vec<&'a Origin<'o>>> {
-    if options.folder.is_empty() {
-        return Ok(origins.iter().collect());
-    }
-    let has_folder = |origin: &&Origin<'_>| (origin.entries)(&options.folder).next().is_some();
-    let holding: Vec<_> = origins.iter().filter(has_folder).collect();
-    if holding.is_empty() {
+    let has_folder = |origin: &&Origin<'_>| {
+        options.folder.is_empty() || (origin.entries)(&options.folder).next().is_some()
+    };
+    let chosen = origins.iter().filter(|origin| origin.is_chosen);
+    let holding: Vec<_> = chosen.filter(has_folder).collect();
+    if holding.is_empty() && !options.folder.is_empty() {
         let folder = String::from_utf8_lossy(&options.folder).escape_debug().to_string();
         let what = format!("{folder}: no such path in the snapshot");
         return Err(Error::new(Kind::NotFound, what));
@@ -232,12 +233,13 @@ fn look(options: &RestoreOptions) -> Result<Option<Look>> {
         && options.delete
     {
         look.refuse_system_root()?;
+        look.refuse_kept(&options.target)?;
     }
     Ok(look)
 }
 
 fn delete_extra(
-    origins: &[&Origin<'_>],
+    origins: &[Origin<'_>],
     options: &RestoreOptions,
     filter: &Filter,
     report: &Report<'_>,
@@ -251,23 +253,8 @@ fn delete_extra(
         return Ok(());
     }
     let Some(look) = look(options)? else { return Ok(()) };
-    let others = paths_without_roots(origins, options)?;
-    let deletion = Deletion { look: &look, options, filter, report, mode, others: &others };
-    origins.iter().try_for_each(|origin| deletion.run(origin))
-}
-
-/// Paths below the target of streams, which have no folder of their own.
-fn paths_without_roots(
-    origins: &[&Origin<'_>],
-    options: &RestoreOptions,
-) -> Result<HashSet<Vec<u8>>> {
-    let mut paths = HashSet::new();
-    for origin in origins.iter().filter(|origin| origin.roots.is_empty()) {
-        for entry in (origin.entries)(&options.folder) {
-            paths.insert(entry?.path.as_bytes().to_vec());
-        }
-    }
-    Ok(paths)
+    Deletion { look: &look, options, filter, report, mode }.run(origins);
+    Ok(())
 }
 
 fn read_back(

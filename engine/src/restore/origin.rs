@@ -40,6 +40,8 @@ pub struct Origin<'a> {
     pub bytes_total: Option<u64>,
     /// The same of entries.
     pub entries_total: Option<u64>,
+    /// It is restored; of another one only is known that what it has is not extra.
+    pub is_chosen: bool,
     /// The paths that were asked for in the backup, as entries have them; none of a stream.
     pub roots: Vec<Vec<u8>>,
     /// Everything below the roots could be read.

@@ -193,15 +193,12 @@ impl<'a, 'o> Planner<'a, 'o> {
             metadata.xattrs.iter().map(|xattr| xattr.name.len() + xattr.value.len()).sum::<usize>();
         let is_further_name = entry.link_group != 0 && self.links.contains(entry.link_group);
         let is_linked = is_further_name && self.options.overwrite != Overwrite::Never;
-        let existing = if is_linked { Existing::Nothing } else { self.look(folder, &entry)? };
-        if self.is_kept(folder, &entry, &metadata, &existing) {
+        let is_looked_at = !is_linked || entry.database;
+        let existing = if is_looked_at { self.look(folder, &entry)? } else { Existing::Nothing };
+        if !is_linked && self.is_kept(folder, &entry, &metadata, &existing) {
             return Ok(());
         }
-        if let (true, Existing::File { handle, facts }) = (entry.database, &existing)
-            && !self.options.force
-            && let Some(user) =
-                self.target.user_of_database(folder, entry.path.name(), (handle, facts))
-        {
+        if let Some(user) = self.user_of(folder, &entry, &existing) {
             let what = format!("the database is in use by {user}: stop it first, or use --force");
             return self.refused(entry.path.as_bytes(), TargetError::Entry(what));
         }
@@ -214,7 +211,9 @@ impl<'a, 'o> Planner<'a, 'o> {
         if is_further_name {
             let is_hidden = folder.is_staged_in(self.batch.number);
             let (folder, group) = (Arc::clone(folder), entry.link_group);
-            let link = LinkJob { folder, path: entry.path, group, metadata, is_hidden };
+            let is_database = entry.database;
+            let link =
+                LinkJob { folder, path: entry.path, group, is_database, metadata, is_hidden };
             self.batch.steps.push(Step::Link(link));
             return Ok(());
         }
@@ -254,6 +253,13 @@ impl<'a, 'o> Planner<'a, 'o> {
             Err(TargetError::Entry(_)) => Ok(Existing::Nothing),
             Err(error) => self.refused(entry.path.as_bytes(), error).and(Err(Stopped)),
         }
+    }
+
+    /// Who uses the database that is to be replaced, if that matters.
+    fn user_of(&self, folder: &Arc<Folder>, entry: &Entry, existing: &Existing) -> Option<String> {
+        let Existing::File { handle, facts } = existing else { return None };
+        let matters = entry.database && !self.options.force;
+        matters.then(|| self.target.user_of_database(folder, entry.path.name(), (handle, facts)))?
     }
 
     /// True if what has the name stays as it is, as the overwrite mode asks.

@@ -78,14 +78,25 @@ impl Settler<'_> {
 
     fn name(&self, job: &FileJob) -> Result<(), TargetError> {
         let mut state = job.state();
+        if state.has_failed {
+            // The plan met damage after earlier batches were written.
+            if let Some(file) = state.file.take() {
+                self.target.abandon_file(&job.folder, job.path.name(), file);
+            }
+            return Ok(());
+        }
         let Some(file) = state.file.as_mut() else { return Ok(()) };
         let may_replace = self.overwrite != Overwrite::Never;
         if job.is_database {
             let check = self.target.check_database(&job.folder, job.path.name(), file)?;
             self.tell(job, check);
-            self.target.remove_sidecars(&job.folder, job.path.name())?;
         }
-        let named = self.target.name_file(&job.folder, job.path.name(), file, may_replace);
+        let mut name = || self.target.name_file(&job.folder, job.path.name(), file, may_replace);
+        let named = if job.is_database {
+            self.target.replace_database(&job.folder, job.path.name(), name)
+        } else {
+            name()
+        };
         match &named {
             Ok(()) => {
                 add(&self.report.counts.files, 1);
@@ -112,6 +123,15 @@ impl Settler<'_> {
     }
 
     fn link(&self, link: &LinkJob) -> Result<(), TargetError> {
+        if link.is_database {
+            let link_it = || self.link_only(link);
+            self.target.replace_database(&link.folder, link.path.name(), link_it)
+        } else {
+            self.link_only(link)
+        }
+    }
+
+    fn link_only(&self, link: &LinkJob) -> Result<(), TargetError> {
         let first = self.links.get(link.group, self.target)?;
         let Some((first, inode)) = first.and_then(|first| first.inode.map(|inode| (first, inode)))
         else {

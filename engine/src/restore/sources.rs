@@ -18,7 +18,8 @@ use crate::repo::{ChunkReader, Repository, sources_of};
 ///
 /// # Errors
 /// As [`restore_origins`]; `NotFound` if there is no source `only`; `Refused` if what is asked for
-/// could be in a source of secrets only, which the key in use may not read.
+/// could be in a source of secrets only, which the key in use may not read, or if something is to be
+/// deleted and nobody knows what one of the snapshot's sources has.
 pub fn restore(
     repo: &Repository,
     snapshot: &Snapshot,
@@ -39,7 +40,7 @@ pub fn restore(
                 note(source, "holds secrets, which the key in use may not read: not restored");
                 sealed += 1;
             }
-            Some(root) => held.push((source, root)),
+            Some(root) => held.push(Held { source, root, is_chosen: true }),
         }
     }
     if held.is_empty() && sealed == 0 {
@@ -47,6 +48,10 @@ pub fn restore(
     }
     if held.is_empty() {
         return Err(sealed_away());
+    }
+    if options.delete {
+        refuse_unknown(repo, snapshot)?;
+        held.extend(others(snapshot, only));
     }
     let reader = repo.reader(observer)?;
     let restored = restore_held(&reader, snapshot.state, &held, options, observer);
@@ -57,6 +62,44 @@ pub fn restore(
     summary.fetched_bytes = reader.fetched_bytes();
     summary.sealed_sources = sealed;
     Ok(summary)
+}
+
+/// A source that can be read.
+struct Held<'s> {
+    source: &'s Source,
+    root: NodeRef,
+    is_chosen: bool,
+}
+
+/// The sources besides `only`: they may hold what stands in a folder of that one.
+fn others<'s>(snapshot: &'s Snapshot, only: Option<&str>) -> impl Iterator<Item = Held<'s>> {
+    let others = snapshot.sources.iter().filter(move |it| only.is_some_and(|name| it.name != name));
+    others.filter_map(|source| Some(Held { source, root: source.root?, is_chosen: false }))
+}
+
+/// Asserts that the paths of all sources are known: what a source has that cannot be read would look
+/// as if the snapshot did not have it.
+///
+/// # Errors
+/// `Refused` naming a source that failed, or that holds secrets which the key in use may not read.
+fn refuse_unknown(repo: &Repository, snapshot: &Snapshot) -> Result<()> {
+    for source in &snapshot.sources {
+        let (why, way) = match source.root {
+            None => ("was not captured", "choose a snapshot that has it"),
+            Some(_) if !repo.may_read(source) => (
+                "holds secrets, which the key in use may not read",
+                "use a key that may (`coffer key list` tells which)",
+            ),
+            Some(_) => continue,
+        };
+        let what = format!(
+            "source {} {why}: what stands there of it would be deleted; restore without --delete, \
+             or {way}",
+            source.name
+        );
+        return Err(Error::new(Kind::Refused, what));
+    }
+    Ok(())
 }
 
 fn sealed_away() -> Error {
@@ -70,7 +113,7 @@ fn sealed_away() -> Error {
 fn restore_held(
     reader: &ChunkReader<'_>,
     state: SnapshotState,
-    held: &[(&Source, NodeRef)],
+    held: &[Held<'_>],
     options: &RestoreOptions,
     observer: &dyn Observer,
 ) -> Result<RestoreSummary> {
@@ -78,7 +121,7 @@ fn restore_held(
     let get = &get;
     let entries: Vec<_> = held
         .iter()
-        .map(|(_, root)| {
+        .map(|Held { root, .. }| {
             move |folder: &[u8]| -> EntryStream<'_> { Box::new(Entries::within(root, folder, get)) }
         })
         .collect();
@@ -95,9 +138,10 @@ fn restore_held(
     };
     let is_chunk = |chunk: &NodeRef, bytes: &[u8]| reader.is_chunk(chunk, bytes);
     let chunk = |chunk: &NodeRef| reader.chunk(chunk);
-    let origin = |((source, root), entries)| -> Origin<'_> {
-        let (source, root): (&Source, NodeRef) = (source, root);
-        Origin {
+    let origins: Vec<_> = held
+        .iter()
+        .zip(&entries)
+        .map(|(Held { source, root, is_chosen }, entries)| Origin {
             entries,
             chunks: &chunks,
             attributes: &attributes,
@@ -109,14 +153,13 @@ fn restore_held(
             is_secret: root.class == Class::S,
             bytes_total: Some(source.bytes),
             entries_total: Some(source.entries),
+            is_chosen: *is_chosen,
             roots: source.roots.iter().map(|root| relative(root)).collect(),
             is_complete: source.errors == 0
                 && source.status == SourceStatus::Complete
                 && state != SnapshotState::Incomplete,
-        }
-    };
-    let origins: Vec<_> =
-        held.iter().zip(&entries).map(|(held, entries)| origin((*held, entries as &_))).collect();
+        })
+        .collect();
     restore_origins(&origins, options, observer)
 }
 

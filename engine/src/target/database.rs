@@ -6,12 +6,13 @@ use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
 
 use rusqlite::{Connection, ErrorCode, OpenFlags};
-use rustix::fs::{AtFlags, Mode};
+use rustix::fs::{AtFlags, FileType, Mode};
 use rustix::io::Errno;
 use rustix::process::{Flock, FlockType, fcntl_getlk};
 
 use super::error::Outcome;
 use super::existing::READ;
+use super::folder::rename_to_free;
 use super::{FileFacts, Folder, NewFile, Target, TargetError};
 use crate::crash;
 
@@ -71,6 +72,46 @@ impl Target {
         Ok(())
     }
 
+    /// Calls `replace`, which puts another database in the place of `name`, and removes the files of
+    /// SQLite that belong to the older one. They stand aside meanwhile, and come back if it fails: the
+    /// older database needs them then.
+    ///
+    /// # Errors
+    /// As `replace`; `Entry` if one of the files cannot be moved.
+    pub fn replace_database(
+        &self,
+        folder: &Arc<Folder>,
+        name: &[u8],
+        replace: impl FnOnce() -> Outcome<()>,
+    ) -> Outcome<()> {
+        if folder.is_new() {
+            return replace();
+        }
+        let above = self.handle(folder)?;
+        let mut aside = Vec::new();
+        let moved = SIDECARS.iter().try_for_each(|end| {
+            let sidecar = [name, end.as_bytes()].concat();
+            crash::point("move sidecar");
+            let put_aside = |new: &[u8]| move_file(&above, &sidecar, new);
+            match self.temporaries.make(folder, false, put_aside) {
+                Ok((temporary, ())) => aside.push((sidecar, temporary)),
+                Err(Errno::NOENT) => {}
+                Err(errno) => return Err(TargetError::from_errno("move sidecar", errno)),
+            }
+            Ok(())
+        });
+        let outcome = moved.and_then(|()| replace());
+        for (sidecar, temporary) in aside {
+            if outcome.is_ok() {
+                self.remove_temporary(folder, &temporary, false);
+            } else {
+                let _ = rename_to_free(&above, temporary.as_bytes(), &sidecar);
+            }
+            self.temporaries.release(&temporary);
+        }
+        outcome
+    }
+
     /// What SQLite says of a database whose bytes are all written.
     ///
     /// # Errors
@@ -103,6 +144,15 @@ impl Target {
             },
         })
     }
+}
+
+/// Renames what is no directory to a free name.
+fn move_file(folder: &OwnedFd, from: &[u8], to: &[u8]) -> rustix::io::Result<()> {
+    let stat = rustix::fs::statat(folder, from, AtFlags::SYMLINK_NOFOLLOW)?;
+    if FileType::from_raw_mode(stat.st_mode) == FileType::Directory {
+        return Err(Errno::ISDIR);
+    }
+    rename_to_free(folder, from, to)
 }
 
 /// A process besides ours that has the file open.

@@ -70,8 +70,7 @@ impl Look {
             opened => opened.map_err(failed)?,
         };
         let stat = rustix::fs::fstat(&root).map_err(failed)?;
-        let inode_of = |path: &PathBuf| fs::metadata(path).ok().map(|it| (it.dev(), it.ino()));
-        let kept = kept.iter().filter_map(inode_of).collect();
+        let kept = kept.iter().filter_map(|path| inode_of(path)).collect();
         Ok(Some(Self { root, device: stat.st_dev, kept }))
     }
 
@@ -85,6 +84,22 @@ impl Look {
         }
         let what = "restore target /: what the snapshot does not have is never deleted from the \
                     root of a running system";
+        Err(Error::new(Kind::Refused, what))
+    }
+
+    /// # Errors
+    /// `Refused` if `dir`, which this is, or a directory above it is never removed.
+    pub fn refuse_kept(&self, dir: &Path) -> Result<()> {
+        let failed = |error| Error::io(format!("restore target {}", dir.display()), error);
+        let resolved = dir.canonicalize().map_err(failed)?;
+        let is_kept = |path: &Path| inode_of(path).is_some_and(|it| self.kept.contains(&it));
+        let Some(kept) = resolved.ancestors().find(|path| is_kept(path)) else { return Ok(()) };
+        let what = format!(
+            "restore target {}: nothing is ever deleted in {}, which Coffer itself needs; \
+             restore without --delete, or into another folder",
+            dir.display(),
+            kept.display()
+        );
         Err(Error::new(Kind::Refused, what))
     }
 
@@ -250,6 +265,11 @@ pub fn room_at(dir: &Path) -> Result<Room> {
             }
         }
     }
+}
+
+/// Device and number of what `path` leads to.
+fn inode_of(path: &Path) -> Option<(u64, u64)> {
+    fs::metadata(path).ok().map(|it| (it.dev(), it.ino()))
 }
 
 fn split(path: &[u8]) -> (&[u8], &[u8]) {

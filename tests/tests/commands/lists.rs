@@ -95,6 +95,32 @@ fn a_list_shows_every_path_once_and_long_its_facts() {
 }
 
 #[test]
+fn a_folder_that_several_sources_have_is_listed_once() {
+    let scene = Scene::new();
+    make::file(&scene.source, "data/file", "x");
+    let path = scene.source.join("data/app.db");
+    rusqlite::Connection::open(&path).unwrap().execute_batch("CREATE TABLE t (x)").unwrap();
+    scene.try_backup(&["--sqlite", path.to_str().unwrap()]).ok();
+    let text = scene.coffer(["ls", "latest"]).ok().text();
+    let listed: Vec<_> = text.lines().collect();
+    let above = scene.source.ancestors().filter(|path| path.parent().is_some());
+    let mut wanted: Vec<_> = above.map(|path| path.to_str().unwrap().to_owned()).collect();
+    wanted.reverse();
+    for name in ["data", "data/app.db", "data/file"] {
+        wanted.push(scene.source.join(name).to_str().unwrap().to_owned());
+    }
+    assert_eq!(listed, wanted);
+    let nodes = scene.coffer(["--json", "ls", "latest"]).ok().json();
+    assert_eq!(nodes.len(), 1 + wanted.len());
+    // Of one source, all that it has.
+    let source = |path: &String| &nodes.iter().find(|it| it["path"] == **path).unwrap()["source"];
+    let (name, file) = (source(&wanted[wanted.len() - 2]), source(&wanted[wanted.len() - 1]));
+    assert!(*file == "files" && *name != "files", "{name} {file}");
+    let one = scene.coffer(["ls", "latest", "--source", name.as_str().unwrap()]).ok().text();
+    assert_eq!(one.lines().count(), wanted.len() - 1);
+}
+
+#[test]
 fn a_list_as_json_keeps_names_that_are_no_text() {
     let scene = Scene::new();
     make::file(&scene.source, make::raw(b"\xff"), "123");

@@ -4,3 +4,4 @@ mod deletes;
 mod differences;
 mod policies;
 mod resumes;
+mod spares;

@@ -78,7 +78,7 @@ fn missing_and_bad_packs_and_lost_segments_are_healed_by_the_next_backup() {
             let reader = repo.reader(&Silent).unwrap();
             let mut bytes = Vec::new();
             reader
-                .entries(&newest.1.sources[0], &[], &mut |entry| {
+                .entries(&[&newest.1.sources[0]], &[], &mut |_, entry| {
                     if entry.path.name() == b"f" {
                         reader.write_file(&entry, &mut bytes)?;
                     }

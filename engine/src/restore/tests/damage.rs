@@ -123,6 +123,27 @@ fn an_entry_whose_sizes_disagree_is_damage() {
 }
 
 #[test]
+fn a_file_whose_damage_is_found_in_a_later_batch_never_gets_its_name() {
+    let mut memory = Memory::new();
+    let chunk = memory.chunk(&noise(1, 64 << 10));
+    let lost = NodeRef { id: ChunkId([9; 32]), class: Class::Ordinary, height: 0 };
+    // Several batches are written before the plan comes to the lost chunk.
+    memory.repeats.insert(chunk.id, 400);
+    for name in ["new", "old"] {
+        let content = Content::Chunks(vec![chunk, lost]);
+        let kind = EntryKind::File { size: 401 * (64 << 10), content, holes: Vec::new() };
+        memory.add(entry(name, kind)).link_group = 7;
+    }
+    memory.file("sound", b"12345");
+    let target = scratch();
+    fs::write(target.path().join("old"), "what was there").unwrap();
+    let summary = memory.restore_to(target.path());
+    assert_eq!((summary.files, summary.damaged_count), (1, 2));
+    assert_eq!(listing(target.path()), ["old", "sound"]);
+    assert_eq!(fs::read(target.path().join("old")).unwrap(), b"what was there");
+}
+
+#[test]
 fn the_next_name_of_a_file_brings_the_content_when_the_first_could_not() {
     let mut memory = Memory::new();
     memory.directory("a");

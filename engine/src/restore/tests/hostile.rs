@@ -140,6 +140,15 @@ fn a_second_restore_into_the_same_directory_is_refused_while_the_first_runs() {
     assert!(Target::open(target.path(), Policy::default()).is_ok());
 }
 
+/// Ends a thread that watches the flag, however the test ends.
+struct SetWhenDropped<'a>(&'a AtomicBool);
+
+impl Drop for SetWhenDropped<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 #[test]
 fn nothing_escapes_while_somebody_swaps_directories_for_links() {
     let (_arena, target, outside) = arena();
@@ -151,6 +160,8 @@ fn nothing_escapes_while_somebody_swaps_directories_for_links() {
     }
     let is_done = AtomicBool::new(false);
     thread::scope(|scope| {
+        // Also when a restore fails: the scope waits for its thread.
+        let _ends = SetWhenDropped(&is_done);
         scope.spawn(|| {
             let mut round = 0;
             while !is_done.load(Ordering::Relaxed) {
@@ -172,7 +183,6 @@ fn nothing_escapes_while_somebody_swaps_directories_for_links() {
                 RestoreOptions { target: target.clone(), overwrite, ..RestoreOptions::default() };
             memory.restore(&options).unwrap();
         }
-        is_done.store(true, Ordering::Relaxed);
     });
     assert_eq!(listing(&outside), Vec::<String>::new());
 }

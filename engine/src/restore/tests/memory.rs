@@ -199,6 +199,7 @@ impl Memory {
             is_secret: false,
             bytes_total: self.bytes_total,
             entries_total: self.bytes_total.map(|_| 0),
+            is_chosen: true,
             roots: vec![Vec::new()],
             is_complete: !self.is_partial,
         };

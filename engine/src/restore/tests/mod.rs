@@ -4,6 +4,7 @@ mod content;
 #[cfg(feature = "crash-points")]
 mod crash;
 mod damage;
+mod databases;
 mod hostile;
 mod memory;
 mod metadata;
