@@ -95,7 +95,7 @@ fn a_command_that_asks_on_the_terminal_fails_instead_of_hanging() {
     control.args(["-c", "exec 3<>/dev/tty && echo open"]);
     assert_eq!(on_a_terminal(&mut control).text(), "open\n");
     let mut command = scene.command();
-    command.args(["backup", "--command", "read -r password </dev/tty; echo $password"]);
+    command.args(["backup", "--command", "read -r password </dev/tty && echo $password"]);
     let run = on_a_terminal(command.args(["--name", "dump"])).fails_with(1);
     assert!(run.errors().contains("/dev/tty"), "{}", run.errors());
     assert!(scene.listed().is_empty());
