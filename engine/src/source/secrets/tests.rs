@@ -46,6 +46,42 @@ fn links_given_are_followed_and_links_found_are_kept() {
 }
 
 #[test]
+fn every_link_to_the_same_file_holds_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path().canonicalize().unwrap();
+    std::fs::create_dir(root.join("real")).unwrap();
+    std::fs::write(root.join("real/file"), "x").unwrap();
+    for (to, name) in [("real/file", "a"), ("a", "b"), ("real", "c")] {
+        symlink(to, root.join(name)).unwrap();
+    }
+    std::fs::hard_link(root.join("real/file"), root.join("d")).unwrap();
+    let holding = |names: &[&str]| -> Vec<String> {
+        let asked = names.iter().map(|name| root.join(name)).collect();
+        let all = read(&mut source(asked), &root).into_iter();
+        all.filter(|(_, bytes)| bytes == "x").map(|(path, _)| path).collect()
+    };
+    assert_eq!(holding(&["a", "b"]), ["/a", "/b"]);
+    assert_eq!(holding(&["b", "c", "d"]), ["/b", "/c/file", "/d"]);
+    assert_eq!(holding(&["c", "real/file"]), ["/c/file", "/real/file"]);
+    assert_eq!(holding(&["d", "real/file"]), ["/d", "/real/file"]);
+}
+
+#[test]
+fn a_mount_and_one_of_its_keys_are_both_held_through_links() {
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path().canonicalize().unwrap();
+    std::fs::create_dir_all(root.join("mount/..1")).unwrap();
+    std::fs::write(root.join("mount/..1/key"), "x").unwrap();
+    for (to, name) in [("..1", "mount/..data"), ("..data/key", "mount/key"), ("mount", "link")] {
+        symlink(to, root.join(name)).unwrap();
+    }
+    let all = read(&mut source(vec![root.join("link"), root.join("mount/key")]), &root);
+    let files: Vec<&str> =
+        all.iter().filter(|(_, bytes)| bytes == "x").map(|(path, _)| path.as_str()).collect();
+    assert_eq!(files, ["/link/key", "/mount/key"]);
+}
+
+#[test]
 fn what_is_asked_for_is_claimed_by_both_its_names() {
     let dir = tempfile::tempdir().unwrap();
     let root = dir.path().canonicalize().unwrap();
