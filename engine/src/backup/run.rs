@@ -27,7 +27,9 @@ pub fn backup(
     observer: &dyn Observer,
 ) -> Result<BackupSummary> {
     check_names(&options.sources)?;
-    secrets::claim(repo, &mut options.sources)?;
+    secrets::check_key(repo, &options.sources)?;
+    let job = job::name(&options, repo.keyring())?;
+    secrets::claim(&mut options.sources);
     if !options.dry_run {
         repo.begin_writing()?;
     }
@@ -35,7 +37,7 @@ pub fn backup(
         repo,
         observer,
         sid: SnapshotId(repo.entropy().bytes()),
-        job: job::name(&options, repo.keyring())?,
+        job,
         started_ns: repo.clock().now_ns(),
         captured: None,
     };
@@ -154,10 +156,13 @@ impl Run<'_> {
                         source.parent = parent.as_ref().map(|parent| parent.reference);
                         capture::tree(context, writer, options, Class::Ordinary, parent.as_ref())?
                     }
-                    SourceOptions::Sqlite(path) => {
-                        source.parent = parent.as_ref().map(|parent| parent.reference);
-                        capture::sqlite(context, writer, path, parent.as_ref())?
-                    }
+                    SourceOptions::Sqlite(database) => match &database.found {
+                        Err(problem) => Err(problem.clone()),
+                        Ok(path) => {
+                            source.parent = parent.as_ref().map(|parent| parent.reference);
+                            capture::sqlite(context, writer, path, parent.as_ref())?
+                        }
+                    },
                     SourceOptions::Stream(stream) => capture::stream(context, writer, stream)?,
                     SourceOptions::Secrets(asked) => {
                         source.parent = parent.as_ref().map(|parent| parent.reference);

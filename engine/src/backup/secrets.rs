@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use super::SourceOptions;
 use super::assemble::{Assembler, Captured};
 use super::capture::Context;
 use super::merge::is_unchanged;
 use super::parent::Parent;
 use super::read::{Output, Reading, cut};
+use super::{DatabaseSource, SourceOptions};
 use crate::error::{Error, Kind, Result, SourceError};
 use crate::manifest::{ContentWriter, Entries};
 use crate::model::{ChunkId, Class, Content, Entry, EntryKind, EntryPath, NodeRef, Time};
@@ -15,29 +15,40 @@ use crate::observe::{Action, Event, Observer, Progress};
 use crate::repo::{ChunkWriter, Repository};
 use crate::source::secrets::{Secret, SecretsSource};
 
-/// Leaves what secrets sources have out of every tree.
+/// Refuses secrets where the key in use may not read them.
 ///
 /// # Errors
-/// `Refused` if the key in use may not read secrets: what it stores it could not compare next time.
-pub(super) fn claim(repo: &Repository, sources: &mut [SourceOptions]) -> Result<()> {
-    let mut claimed = Vec::new();
-    for source in &*sources {
-        if let SourceOptions::Secrets(secrets) = source {
-            claimed.extend(secrets.claimed());
-        }
-    }
+/// `Refused`: what it stores it could not compare next time.
+pub(super) fn check_key(repo: &Repository, sources: &[SourceOptions]) -> Result<()> {
     let has_secrets = sources.iter().any(|it| matches!(it, SourceOptions::Secrets(_)));
     if has_secrets && !repo.keyring().has_secrets() {
         let what = "the key in use may not read secrets, so it cannot store any: use a key that \
                     may (`coffer key list` tells which), or leave the secrets out with --exclude";
         return Err(Error::new(Kind::Refused, what));
     }
+    Ok(())
+}
+
+/// Leaves what secrets sources have out of every tree and of the databases.
+pub(super) fn claim(sources: &mut Vec<SourceOptions>) {
+    let mut claimed = Vec::new();
+    for source in &*sources {
+        if let SourceOptions::Secrets(secrets) = source {
+            claimed.extend(secrets.claimed());
+        }
+    }
+    // A pattern may have found it.
+    sources.retain(|source| match source {
+        SourceOptions::Sqlite(DatabaseSource { found: Ok(path), .. }) => {
+            !claimed.iter().any(|claimed| path.starts_with(claimed))
+        }
+        _ => true,
+    });
     for source in sources {
         if let SourceOptions::Tree { options, .. } = source {
             options.claimed.clone_from(&claimed);
         }
     }
-    Ok(())
 }
 
 /// Captures secrets. They are few, and always read: what is equal is not stored again.

@@ -80,7 +80,9 @@ impl Sources {
 pub(super) fn blank(asked: &SourceOptions) -> Source {
     let (roots, profile) = match asked {
         SourceOptions::Tree { options, .. } => (job::roots(options), "tree"),
-        SourceOptions::Sqlite(path) => (vec![path.as_os_str().as_bytes().to_vec()], "sqlite"),
+        SourceOptions::Sqlite(database) => {
+            (vec![database.path().as_os_str().as_bytes().to_vec()], "sqlite")
+        }
         SourceOptions::Stream(_) => (Vec::new(), "dump"),
         // Which paths are secret is for class S alone.
         SourceOptions::Secrets(_) => (Vec::new(), "tree"),
