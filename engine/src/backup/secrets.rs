@@ -61,7 +61,8 @@ pub(super) fn capture<'r>(
     let now_ns = context.repo.clock().now_ns();
     let observer = context.observer;
     let is_stopped = || observer.is_interrupted();
-    let read = match source.read(context.repo.own_folders(), time(now_ns), &is_stopped) {
+    let own = context.repo.own_folders();
+    let read = match source.read(own, context.sqlite, time(now_ns), &is_stopped) {
         Ok(read) => read,
         Err(problem) => return Ok(Err(problem)),
     };

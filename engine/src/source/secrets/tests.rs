@@ -10,7 +10,7 @@ fn source(paths: Vec<PathBuf>) -> SecretsSource {
 
 /// The paths below `folder` and their bytes.
 fn read(source: &mut SecretsSource, folder: &std::path::Path) -> Vec<(String, String)> {
-    let secrets = source.read(&[], Time::default(), &|| false).unwrap();
+    let secrets = source.read(&[], None, Time::default(), &|| false).unwrap();
     assert_eq!(secrets.problems, []);
     let folder = folder.strip_prefix("/").unwrap().to_str().unwrap();
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
