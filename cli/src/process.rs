@@ -65,11 +65,8 @@ fn ignored_signals() -> u64 {
 }
 
 /// Keeps keys out of core dumps and away from other processes of the user. Best effort: a kernel
-/// that refuses is no reason to make no backup. With crash points a test wants the kernel's normal ways.
+/// that refuses is no reason to make no backup.
 pub fn forbid_core_dumps() {
-    if cfg!(feature = "crash-points") {
-        return;
-    }
     use rustix::process::{DumpableBehavior, Resource, Rlimit};
     let none = Rlimit { current: Some(0), maximum: Some(0) };
     let _ = rustix::process::setrlimit(Resource::Core, none);

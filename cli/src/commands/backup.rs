@@ -2,7 +2,7 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use coffer_engine::backup::{BackupOptions, BackupSummary, SourceOptions, backup};
+use coffer_engine::backup::{BackupOptions, BackupSummary, DatabaseSource, SourceOptions, backup};
 use coffer_engine::repo::Repository;
 use coffer_engine::source::secrets::SecretsSource;
 use coffer_engine::source::sqlite::SqliteOptions;
@@ -110,7 +110,7 @@ fn stream(option: &str, name: &str, input: Input) -> Result<StreamSource> {
 fn tree_options(
     args: &BackupArgs,
     settings: &Settings,
-    databases: &[PathBuf],
+    databases: &[DatabaseSource],
 ) -> Result<Option<TreeOptions>> {
     let mut roots: Vec<PathBuf> = Vec::new();
     for path in &args.paths {

@@ -1,54 +1,83 @@
 //! Databases named on the command line.
 
+use std::io::ErrorKind;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+use coffer_engine::backup::DatabaseSource;
+use coffer_engine::error::SourceError;
 use coffer_engine::source::sqlite::{SIDECARS, SqliteOptions};
 
-use super::unusable;
 use crate::args::BackupArgs;
 use crate::exit::{Failure, Result};
 use crate::output::escape;
 use crate::settings::absolute;
 
-/// The databases that the paths and patterns name: absolute, without symbolic links, each once.
-pub(super) fn find(asked: &[PathBuf]) -> Result<Vec<PathBuf>> {
-    let mut found = Vec::new();
+/// A file, or what is wrong.
+type Found = std::result::Result<PathBuf, SourceError>;
+
+/// The databases that the paths and patterns name: absolute, without symbolic links, each once. What
+/// names none is one that fails, so that the rest is stored.
+///
+/// # Errors
+/// A pattern that is no pattern.
+pub(super) fn find(asked: &[PathBuf]) -> Result<Vec<DatabaseSource>> {
+    let mut found: Vec<DatabaseSource> = Vec::new();
     for asked in asked {
-        for path in matches(asked)? {
-            let path = std::fs::canonicalize(&path).map_err(|error| unusable(&path, &error))?;
-            if !found.contains(&path) {
-                found.push(path);
+        let asked = absolute(asked)?;
+        for path in matches(&asked)? {
+            let path = path.and_then(|path| match std::fs::canonicalize(&path) {
+                Ok(path) => Ok(path),
+                Err(error) => Err(problem(&path, &error)),
+            });
+            match found.iter_mut().find(|known| is_same(&known.found, &path)) {
+                Some(known) => known.asked.push(asked.clone()),
+                None => found.push(DatabaseSource { asked: vec![asked.clone()], found: path }),
             }
         }
     }
     Ok(found)
 }
 
-/// A path that exists is itself, whatever characters are in it.
-fn matches(asked: &Path) -> Result<Vec<PathBuf>> {
-    let path = absolute(asked)?;
-    let is_pattern = path.as_os_str().as_bytes().iter().any(|byte| b"*?[".contains(byte));
-    if path.exists() || !is_pattern {
-        return Ok(vec![path]);
+fn is_same(one: &Found, other: &Found) -> bool {
+    match (one, other) {
+        (Ok(one), Ok(other)) => one == other,
+        (Err(one), Err(other)) => one.path == other.path,
+        _ => false,
     }
-    let shown = || escape::name(asked.as_os_str().as_bytes());
-    let pattern = path
+}
+
+/// A path that exists is itself, whatever characters are in it.
+fn matches(asked: &Path) -> Result<Vec<Found>> {
+    let raw = asked.as_os_str().as_bytes();
+    let is_pattern = raw.iter().any(|byte| b"*?[".contains(byte));
+    if asked.exists() || !is_pattern {
+        return Ok(vec![Ok(asked.to_owned())]);
+    }
+    let shown = || escape::name(raw);
+    let pattern = asked
         .to_str()
         .ok_or_else(|| Failure::usage(format!("--sqlite {}: a pattern must be UTF-8", shown())))?;
     let paths = glob::glob(pattern)
         .map_err(|error| Failure::usage(format!("--sqlite {}: {error}", shown())))?;
-    let mut found = Vec::new();
-    for path in paths {
-        let path = path.map_err(|error| unusable(error.path(), error.error()))?;
-        if path.is_file() && !is_sidecar(&path) {
-            found.push(path);
-        }
-    }
+    let is_wanted = |path: &PathBuf| path.is_file() && !is_sidecar(path);
+    let found = paths.filter_map(|path| match path {
+        Ok(path) => is_wanted(&path).then_some(Ok(path)),
+        Err(error) => Some(Err(problem(error.path(), error.error()))),
+    });
+    let found: Vec<_> = found.collect();
     if found.is_empty() {
-        return Err(Failure::usage(format!("--sqlite {}: no file matches", shown())));
+        return Ok(vec![Err(SourceError::new(raw, "no file matches the pattern"))]);
     }
     Ok(found)
+}
+
+fn problem(path: &Path, error: &std::io::Error) -> SourceError {
+    let what = match error.kind() {
+        ErrorKind::NotFound => "does not exist".to_owned(),
+        _ => format!("cannot be read: {error}"),
+    };
+    SourceError::new(path.as_os_str().as_bytes(), what)
 }
 
 fn is_sidecar(path: &Path) -> bool {
@@ -58,7 +87,8 @@ fn is_sidecar(path: &Path) -> bool {
 /// How databases are read; none if they are plain files.
 pub(super) fn options(args: &BackupArgs) -> Option<SqliteOptions> {
     let recognise = !args.no_sqlite;
-    (recognise || !args.sqlite.is_empty()).then(|| SqliteOptions {
+    let has_secrets = !args.secrets.is_empty() || !args.secret_env.is_empty();
+    (recognise || has_secrets || !args.sqlite.is_empty()).then(|| SqliteOptions {
         // This very program, even if another version has taken its place meanwhile.
         program: PathBuf::from("/proc/self/exe"),
         lock_max: args.lock_max,

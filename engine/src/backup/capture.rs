@@ -227,10 +227,11 @@ pub(super) fn stream<'r>(
     drop(ordered);
     let ended: OnceLock<std::result::Result<BTreeMap<String, String>, String>> = OnceLock::new();
     let observer = context.observer;
+    let stopped = AtomicBool::new(false);
     let captured = thread::scope(|scope| {
-        let (ended, cutter) = (&ended, &cutter);
+        let (ended, cutter, stopped) = (&ended, &cutter, &stopped);
         scope.spawn(move || {
-            let is_stopped = || observer.is_interrupted();
+            let is_stopped = || observer.is_interrupted() || stopped.load(Ordering::Relaxed);
             let mut read = |buffer: &mut [u8]| open.read(buffer, &is_stopped);
             let last =
                 match read::stream((keyring, Class::Ordinary), |_| cutter, &mut read, &messages) {
@@ -252,7 +253,11 @@ pub(super) fn stream<'r>(
             // A closed queue means that the run has ended already.
             let _ = last.into_iter().chain([Message::End]).try_for_each(|it| messages.send(it));
         });
-        context.assembler(writer, Class::Ordinary, Progress::default()).run(&ordered_queue)
+        let assembler = context.assembler(writer, Class::Ordinary, Progress::default());
+        let captured = assembler.run(&ordered_queue);
+        // After a failure nobody wants the rest: a silent command must not keep us waiting.
+        stopped.store(true, Ordering::Relaxed);
+        captured
     });
     // The repository's error, or a wish to stop, comes before what became of the stream.
     let mut captured = captured?;

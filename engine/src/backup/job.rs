@@ -1,7 +1,5 @@
 //! Names for runs of the same sources.
 
-use std::os::unix::ffi::OsStrExt;
-
 use super::{BackupOptions, SourceOptions};
 use crate::crypto::Keyring;
 use crate::error::Result;
@@ -11,7 +9,8 @@ use crate::source::tree::TreeOptions;
 /// Digits of a derived job name: enough that two jobs of one host never meet.
 const DERIVED_DIGITS: usize = 16;
 
-/// The job of a run: as given, or a hash of the kinds and canonical roots of its sources.
+/// The job of a run: as given, or a hash of the kinds of its sources and of what was asked for, not of
+/// what a pattern found.
 ///
 /// # Errors
 /// If there are secrets and the key in use may not read them: their paths go in by keyed names only.
@@ -20,24 +19,38 @@ pub(super) fn name(options: &BackupOptions, keyring: &Keyring) -> Result<String>
         return Ok(job.clone());
     }
     let mut hasher = blake3::Hasher::new();
+    let mut add = |kind: &str, name: &[u8]| {
+        hasher.update(kind.as_bytes()).update(b"\0").update(name).update(b"\0");
+    };
+    for asked in databases(&options.sources) {
+        add("sqlite", &asked);
+    }
     for source in &options.sources {
-        let kind = source.kind().as_bytes();
-        let mut add = |name: &[u8]| {
-            hasher.update(kind).update(b"\0").update(name).update(b"\0");
-        };
+        let kind = source.kind();
         match source {
-            SourceOptions::Tree { options, .. } => roots(options).iter().for_each(|root| add(root)),
-            SourceOptions::Sqlite(path) => add(path.as_os_str().as_bytes()),
-            SourceOptions::Stream(stream) => add(stream.name.as_bytes()),
+            SourceOptions::Tree { options, .. } => {
+                roots(options).iter().for_each(|root| add(kind, root));
+            }
+            SourceOptions::Sqlite(_) => {}
+            SourceOptions::Stream(stream) => add(kind, stream.name.as_bytes()),
             SourceOptions::Secrets(secrets) => {
                 for asked in secrets.asked() {
-                    add(keyring.data_id(Class::S, &asked)?.as_bytes());
+                    add(kind, keyring.data_id(Class::S, &asked)?.as_bytes());
                 }
             }
         }
     }
     let hash = hasher.finalize().to_hex();
     Ok(hash.get(..DERIVED_DIGITS).unwrap_or_default().to_owned())
+}
+
+/// The paths and patterns of databases, absolute, ascending, each once.
+fn databases(sources: &[SourceOptions]) -> Vec<Vec<u8>> {
+    let asked = sources.iter().flat_map(|source| match source {
+        SourceOptions::Sqlite(database) => database.asked.as_slice(),
+        _ => &[],
+    });
+    roots(&TreeOptions { roots: asked.cloned().collect(), ..TreeOptions::default() })
 }
 
 /// The roots as raw absolute paths, sorted, each once.

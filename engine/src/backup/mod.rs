@@ -17,11 +17,14 @@ mod spool;
 mod tests;
 
 use std::borrow::Cow;
-use std::path::PathBuf;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub use run::backup;
 
+use crate::error::SourceError;
 use crate::model::{SnapshotId, Totals};
 use crate::source::secrets::SecretsSource;
 use crate::source::sqlite::SqliteOptions;
@@ -33,8 +36,8 @@ use crate::source::tree::TreeOptions;
 pub enum SourceOptions {
     /// Files and directories, under the name of the source.
     Tree { name: String, options: TreeOptions },
-    /// One database, by the path of its file: it must be one that SQLite reads.
-    Sqlite(PathBuf),
+    /// One database that was asked for by name or pattern: it must be one that SQLite reads.
+    Sqlite(DatabaseSource),
     /// Standard input or the output of a command, as one file.
     Stream(StreamSource),
     /// Secrets, in class S: only keys that may read secrets open them. No tree has them too.
@@ -60,9 +63,29 @@ impl SourceOptions {
     fn name(&self) -> Cow<'_, str> {
         match self {
             Self::Tree { name, .. } => name.into(),
-            Self::Sqlite(path) => path.to_string_lossy(),
+            Self::Sqlite(database) => database.path().to_string_lossy(),
             Self::Stream(stream) => stream.name.as_str().into(),
             Self::Secrets(secrets) => secrets.name.as_str().into(),
+        }
+    }
+}
+
+/// A database among those that a path or pattern names.
+#[derive(Debug)]
+pub struct DatabaseSource {
+    /// The paths and patterns that name it, as they were given: what they find changes, and the job
+    /// does not.
+    pub asked: Vec<PathBuf>,
+    /// The file, or what is wrong: then the source fails, and the others are stored.
+    pub found: Result<PathBuf, SourceError>,
+}
+
+impl DatabaseSource {
+    /// The file, or else what was asked for.
+    fn path(&self) -> &Path {
+        match &self.found {
+            Ok(path) => path,
+            Err(problem) => Path::new(OsStr::from_bytes(&problem.path)),
         }
     }
 }

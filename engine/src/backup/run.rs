@@ -29,6 +29,7 @@ pub fn backup(
 ) -> Result<BackupSummary> {
     check_names(&options.sources)?;
     secrets::check_key(repo, &options.sources)?;
+    let job = job::name(&options, repo.keyring())?;
     sources::claim(&mut options.sources);
     if !options.dry_run {
         repo.begin_writing()?;
@@ -37,7 +38,7 @@ pub fn backup(
         repo,
         observer,
         sid: SnapshotId(repo.entropy().bytes()),
-        job: job::name(&options, repo.keyring())?,
+        job,
         started_ns: repo.clock().now_ns(),
         captured: None,
         seq: AtomicU64::new(0),
@@ -180,9 +181,10 @@ impl Run<'_> {
                     SourceOptions::Tree { options, .. } => {
                         capture::tree(context, writer, options, Class::Ordinary, &parents)?
                     }
-                    SourceOptions::Sqlite(path) => {
-                        capture::sqlite(context, writer, path, &parents)?
-                    }
+                    SourceOptions::Sqlite(database) => match &database.found {
+                        Err(problem) => Err(problem.clone()),
+                        Ok(path) => capture::sqlite(context, writer, path, &parents)?,
+                    },
                     SourceOptions::Stream(stream) => capture::stream(context, writer, stream)?,
                     SourceOptions::Secrets(asked) => {
                         secrets::capture(context, writer, asked, parents.first())?

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use super::SourceOptions;
 use super::assemble::{Assembler, Captured};
 use super::capture::Context;
 use super::merge::is_unchanged;
 use super::parent::Parent;
 use super::read::{Output, Reading, cut};
+use super::SourceOptions;
 use crate::error::{Error, Kind, Result, SourceError};
 use crate::manifest::{ContentWriter, Entries};
 use crate::model::{ChunkId, Class, Content, Entry, EntryKind, EntryPath, NodeRef, Time};
@@ -15,17 +15,18 @@ use crate::observe::{Action, Event, Observer, Progress};
 use crate::repo::{ChunkWriter, Repository};
 use crate::source::secrets::{Secret, SecretsSource};
 
+/// Refuses secrets where the key in use may not read them.
+///
 /// # Errors
-/// `Refused` if there are secrets and the key in use may not read them: what it stores it could not
-/// compare next time.
+/// `Refused`: what it stores it could not compare next time.
 pub(super) fn check_key(repo: &Repository, sources: &[SourceOptions]) -> Result<()> {
     let has_secrets = sources.iter().any(|it| matches!(it, SourceOptions::Secrets(_)));
-    if !has_secrets || repo.keyring().has_secrets() {
-        return Ok(());
+    if has_secrets && !repo.keyring().has_secrets() {
+        let what = "the key in use may not read secrets, so it cannot store any: use a key that \
+                    may (`coffer key list` tells which), or leave the secrets out with --exclude";
+        return Err(Error::new(Kind::Refused, what));
     }
-    let what = "the key in use may not read secrets, so it cannot store any: use a key that may \
-                (`coffer key list` tells which), or leave the secrets out with --exclude";
-    Err(Error::new(Kind::Refused, what))
+    Ok(())
 }
 
 /// Captures secrets. They are few, and always read: what is equal is not stored again.
@@ -38,7 +39,8 @@ pub(super) fn capture<'r>(
     let now_ns = context.repo.clock().now_ns();
     let observer = context.observer;
     let is_stopped = || observer.is_interrupted();
-    let read = match source.read(context.repo.own_folders(), time(now_ns), &is_stopped) {
+    let own = context.repo.own_folders();
+    let read = match source.read(own, context.sqlite, time(now_ns), &is_stopped) {
         Ok(read) => read,
         Err(problem) => return Ok(Err(problem)),
     };

@@ -5,7 +5,7 @@ use std::os::unix::ffi::OsStrExt;
 
 use super::assemble::Captured;
 use super::capture::Context;
-use super::{SourceOptions, job};
+use super::{DatabaseSource, SourceOptions, job};
 use crate::error::{Error, Kind, Result, SourceError};
 use crate::limits;
 use crate::manifest::{self, Names, Start};
@@ -81,7 +81,9 @@ impl Sources {
 pub(super) fn blank(asked: &SourceOptions) -> Source {
     let (roots, profile) = match asked {
         SourceOptions::Tree { options, .. } => (job::roots(options), "tree"),
-        SourceOptions::Sqlite(path) => (vec![path.as_os_str().as_bytes().to_vec()], "sqlite"),
+        SourceOptions::Sqlite(database) => {
+            (vec![database.path().as_os_str().as_bytes().to_vec()], "sqlite")
+        }
         SourceOptions::Stream(_) => (Vec::new(), "dump"),
         // Which paths are secret is for class S alone.
         SourceOptions::Secrets(_) => (Vec::new(), "tree"),
@@ -130,14 +132,23 @@ pub(super) fn check_names(sources: &[SourceOptions]) -> Result<()> {
 }
 
 /// Leaves out of every tree what other sources have: secrets, and databases with the files beside
-/// them, which may be made anew at any time.
-pub(super) fn claim(sources: &mut [SourceOptions]) {
+/// them, which may be made anew at any time. A database that a pattern found is left to the secrets.
+pub(super) fn claim(sources: &mut Vec<SourceOptions>) {
     let mut claimed = Vec::new();
     for source in &*sources {
-        match source {
-            SourceOptions::Secrets(secrets) => claimed.extend(secrets.claimed()),
-            SourceOptions::Sqlite(path) => claimed.extend(files_of(path)),
-            SourceOptions::Tree { .. } | SourceOptions::Stream(_) => {}
+        if let SourceOptions::Secrets(secrets) = source {
+            claimed.extend(secrets.claimed());
+        }
+    }
+    sources.retain(|source| match source {
+        SourceOptions::Sqlite(DatabaseSource { found: Ok(path), .. }) => {
+            !claimed.iter().any(|claimed| path.starts_with(claimed))
+        }
+        _ => true,
+    });
+    for source in &*sources {
+        if let SourceOptions::Sqlite(DatabaseSource { found: Ok(path), .. }) = source {
+            claimed.extend(files_of(path));
         }
     }
     for source in sources {

@@ -10,10 +10,13 @@ use std::time::Duration;
 use crate::cache::SpoolFile;
 use crate::crypto::SpoolKey;
 use crate::model::Entropy;
+use crate::source::sqlite::BLOCK_LEN;
 
 /// Bytes that wait in memory; more wait on disk, sealed.
 const MEMORY_LEN_MAX: usize = 16 << 20;
-/// Bytes that wait on disk.
+/// Bytes that a block grows by when it is sealed, and more: a place is whole pages.
+const SEAL_LEN_MAX: usize = 4096;
+/// Bytes of the file on disk.
 const DISK_LEN_MAX: u64 = 16 << 30;
 /// How often whoever waits for room looks whether that still makes sense.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
@@ -23,6 +26,7 @@ pub(super) struct Spool {
     key: SpoolKey,
     folder: Option<PathBuf>,
     memory_len_max: usize,
+    disk_len_max: u64,
     state: Mutex<State>,
     changed: Condvar,
 }
@@ -31,7 +35,8 @@ pub(super) struct Spool {
 struct State {
     blocks: VecDeque<Block>,
     memory_len: usize,
-    disk_len: u64,
+    /// Blocks that wait on disk.
+    disk_count: u64,
     file: Option<SpoolFile>,
     /// The disk would not take a block: only memory is used from then on.
     disk_is_full: bool,
@@ -44,7 +49,7 @@ struct State {
 
 enum Block {
     Memory(Vec<u8>),
-    Disk { number: u64, start: u64, len: usize },
+    Disk { number: u64, slot: u64, len: usize },
 }
 
 impl Spool {
@@ -54,6 +59,7 @@ impl Spool {
             key: SpoolKey::draw(entropy),
             folder,
             memory_len_max: MEMORY_LEN_MAX,
+            disk_len_max: DISK_LEN_MAX,
             state: Mutex::default(),
             changed: Condvar::new(),
         }
@@ -93,7 +99,9 @@ impl Spool {
 
     /// Seals the block and writes it; false if there is no room.
     fn to_disk(&self, state: &mut State, block: &[u8]) -> bool {
-        if state.disk_is_full || state.disk_len >= DISK_LEN_MAX {
+        let slot_len = BLOCK_LEN + SEAL_LEN_MAX;
+        let disk_count_max = self.disk_len_max / slot_len as u64;
+        if state.disk_is_full || state.disk_count >= disk_count_max {
             return false;
         }
         let number = state.sealed_count;
@@ -101,17 +109,17 @@ impl Spool {
             let sealed = self.key.seal(number, block.to_vec()).map_err(io::Error::other)?;
             let file = match &mut state.file {
                 Some(file) => file,
-                None => state.file.insert(SpoolFile::new(self.folder.as_deref())?),
+                None => state.file.insert(SpoolFile::new(self.folder.as_deref(), slot_len)?),
             };
-            let start = file.append(&sealed)?;
-            Ok(Block::Disk { number, start, len: sealed.len() })
+            let slot = file.put(&sealed)?;
+            Ok(Block::Disk { number, slot, len: sealed.len() })
         })();
         let Ok(written) = written else {
             state.disk_is_full = true;
             return false;
         };
         state.sealed_count += 1;
-        state.disk_len += block.len() as u64;
+        state.disk_count += 1;
         state.blocks.push_back(written);
         true
     }
@@ -153,17 +161,13 @@ impl Spool {
                 state.memory_len -= bytes.len();
                 Ok(bytes)
             }
-            Block::Disk { number, start, len } => {
+            Block::Disk { number, slot, len } => {
                 let Some(file) = &mut state.file else {
                     return Err(io::Error::other("the spool is gone"));
                 };
-                let sealed = file.read(start, len)?;
-                let bytes = self.key.open(number, &sealed).map_err(io::Error::other)?;
-                state.disk_len -= bytes.len() as u64;
-                if state.disk_len == 0 {
-                    file.clear()?;
-                }
-                Ok(bytes)
+                let sealed = file.take(slot, len)?;
+                state.disk_count -= 1;
+                self.key.open(number, &sealed).map_err(io::Error::other)
             }
         }
     }
@@ -192,6 +196,26 @@ mod tests {
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "the file has no name");
         spool.end(Ok(()));
         assert_eq!(spool.pop().unwrap(), None);
+    }
+
+    #[test]
+    fn a_file_that_is_never_empty_is_bounded_all_the_same() {
+        let mut spool = Spool::new(&Entropy::fixed(b"spool"), None);
+        spool.memory_len_max = 1000;
+        spool.disk_len_max = 4 * (BLOCK_LEN + SEAL_LEN_MAX) as u64;
+        let block = |number: u16| number.to_le_bytes().repeat(BLOCK_LEN / 2);
+        for number in 0..3 {
+            assert!(spool.push(block(number), &|| Err("no room".to_owned())).unwrap());
+        }
+        for number in 3..300 {
+            assert!(spool.push(block(number), &|| Err("no room".to_owned())).unwrap());
+            assert_eq!(spool.pop().unwrap(), Some(block(number - 3)));
+            assert!(spool.lock().file.as_ref().unwrap().file_len().unwrap() <= spool.disk_len_max);
+        }
+        // And what waits in it is.
+        assert!(spool.push(block(300), &|| Err("no room".to_owned())).unwrap());
+        assert_eq!(spool.push(block(301), &|| Err("no room".to_owned())).unwrap_err(), "no room");
+        assert!(!spool.lock().disk_is_full);
     }
 
     #[test]

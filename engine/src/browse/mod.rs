@@ -21,15 +21,9 @@ pub use tree::{Listed, Listing, Tree};
 use crate::error::{Error, Kind, Result};
 use crate::model::{Class, NodeRef, Source};
 use crate::observe::{Event, Observer};
-use crate::repo::Repository;
 
-/// The manifest of `source`, if it was captured and the keys here open it.
-#[must_use]
-pub fn readable_root(repo: &Repository, source: &Source) -> Option<NodeRef> {
-    source.root.filter(|_| repo.may_read(source))
-}
-
-/// The manifest of `source`, unless it holds secrets: a search names none, whatever the key may read.
+/// The manifest of `source`, unless it holds secrets: no search names any and no mount shows any,
+/// whatever the key may read.
 #[must_use]
 pub fn searchable_root(source: &Source) -> Option<NodeRef> {
     source.root.filter(|root| root.class == Class::Ordinary)

@@ -9,11 +9,11 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use super::file::OpenFile;
 use super::frames::Frames;
 use super::listing::children;
-use super::readable_root;
+use super::searchable_root;
 use crate::error::Result;
 use crate::manifest::{Entries, find};
 use crate::model::{Entry, NodeRef, Snapshot, Xattr};
-use crate::repo::{ChunkReader, Repository};
+use crate::repo::ChunkReader;
 
 /// Entries of listings kept for look-ups by name, about 500 bytes each.
 const LISTED_COUNT_MAX: usize = 100_000;
@@ -60,17 +60,16 @@ struct Listings {
 }
 
 impl<'r> Tree<'r> {
-    /// Shows `snapshots`; keeps up to `frame_cache_len` bytes of opened frames.
+    /// Shows `snapshots`, but for secrets; keeps up to `frame_cache_len` bytes of opened frames.
     #[must_use]
     pub fn new(
-        repo: &Repository,
         reader: &'r ChunkReader<'r>,
         snapshots: Vec<Snapshot>,
         frame_cache_len: usize,
     ) -> Self {
         let mounted = |snapshot: Snapshot| {
             let sources = snapshot.sources.iter();
-            let roots = sources.filter_map(|source| readable_root(repo, source)).collect();
+            let roots = sources.filter_map(searchable_root).collect();
             Mounted { snapshot, roots, link_counts: Mutex::default() }
         };
         let (send, ahead) = bounded(AHEAD_COUNT_MAX);

@@ -165,6 +165,25 @@ mod tests {
     }
 
     #[test]
+    fn a_command_leads_a_session_and_has_time_to_clean_up() {
+        let folder = tempfile::tempdir().unwrap();
+        let cleaned = folder.path().join("cleaned");
+        let line = format!(
+            "trap 'sleep 0.2; echo > {}; exit' TERM; \
+             read -r _ _ _ _ _ session _ < /proc/$$/stat; echo $$ $session; while :; do sleep 0.01; done",
+            cleaned.display()
+        );
+        let mut open = command(&line).open().unwrap();
+        let mut buffer = [0; 40];
+        let len = open.read(&mut buffer, &|| false).unwrap();
+        let text = String::from_utf8_lossy(&buffer[..len]).into_owned();
+        let (pid, session) = text.trim().split_once(' ').unwrap();
+        assert_eq!(pid, session);
+        drop(open);
+        assert!(cleaned.exists());
+    }
+
+    #[test]
     fn unsound_names_are_refused() {
         for name in ["", "/", "a/../b", "a//b", "a\0"] {
             let source = StreamSource { name: name.to_owned(), input: Input::Taken };

@@ -2,6 +2,6 @@
 
 mod compare;
 mod facts;
-mod mount;
+pub mod mount;
 mod search;
 mod sizes;

@@ -17,13 +17,13 @@ use crate::support::{Run, Scene, below, is_root, make};
 const WAIT_MAX: Duration = Duration::from_secs(30);
 
 /// A running mount; unmounted when dropped, whatever became of the test.
-struct Mount {
+pub struct Mount {
     child: Child,
-    folder: PathBuf,
+    pub folder: PathBuf,
 }
 
 impl Mount {
-    fn new(scene: &Scene, args: &[&str]) -> Self {
+    pub fn new(scene: &Scene, args: &[&str]) -> Self {
         assert!(Path::new("/dev/fuse").exists(), "this test needs /dev/fuse");
         let folder = scene.fresh_target();
         fs::create_dir(&folder).unwrap();
@@ -42,12 +42,12 @@ impl Mount {
         mounts.lines().any(|line| line.split(' ').nth(1) == self.folder.to_str())
     }
 
-    fn signal(&self, signal: Signal) {
+    pub fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
 
     /// Waits for the command to end; its exit code and what it said on standard error.
-    fn ended(mut self) -> (Option<i32>, String) {
+    pub fn ended(mut self) -> (Option<i32>, String) {
         let started = Instant::now();
         let status = loop {
             if let Some(status) = self.child.try_wait().unwrap() {

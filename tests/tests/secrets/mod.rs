@@ -1,6 +1,7 @@
 //! Secrets: stored under keys of their own, named nowhere, and back as they were.
 
 mod canary;
+mod databases;
 mod harm;
 mod keys;
 mod sources;

@@ -133,6 +133,25 @@ fn a_mount_that_turns_while_it_is_read_is_never_mixed() {
 }
 
 #[test]
+fn every_name_of_a_secret_comes_back_with_its_bytes() {
+    let scene = Scene::new();
+    make::file(&scene.source, "plain", "plain");
+    let real = make::file(&scene.path("vault"), "token", "s3cret");
+    let names = ["first", "second", "hard"].map(|name| scene.path(name));
+    symlink(&real, &names[0]).unwrap();
+    symlink(&names[0], &names[1]).unwrap();
+    fs::hard_link(&real, &names[2]).unwrap();
+    let args: Vec<&str> = names.iter().flat_map(|it| ["--secrets", it.to_str().unwrap()]).collect();
+    let id = scene.try_backup(&args).ok().snapshot_id();
+    let target = scene.fresh_target();
+    scene.restore_into(&id, &target, &[]).ok();
+    for name in &names {
+        assert_eq!(fs::read(below(&target, name)).unwrap(), b"s3cret", "{name:?}");
+    }
+    scene.coffer(["verify"]).ok();
+}
+
+#[test]
 fn settings_bring_the_files_they_name() {
     let scene = Scene::new();
     let named = make::file(&scene.source, "db.password", "named");

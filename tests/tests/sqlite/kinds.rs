@@ -33,11 +33,62 @@ fn a_named_database_must_be_one() {
     let text = scene.source.join("text");
     let run = scene.coffer(["backup", "--sqlite", text.to_str().unwrap()]).fails_with(1);
     assert!(run.errors().contains("is not a SQLite database"), "{}", run.errors());
-    for bad in ["missing.db", "*.db"] {
-        let path = scene.source.join(bad);
-        scene.coffer(["backup", "--sqlite", path.to_str().unwrap()]).fails_with(2);
-    }
     assert!(scene.listed().is_empty());
+}
+
+#[test]
+fn what_names_no_database_fails_alone_and_the_rest_is_stored() {
+    let scene = Scene::new();
+    make::file(&scene.source, "file", "x");
+    drop(app::create(&scene.source.join("app.sqlite"), "wal", 100_000));
+    let path = |name: &str| scene.source.join(name).to_str().unwrap().to_owned();
+    let source = scene.source.to_str().unwrap();
+    for (bad, word) in [("missing.db", "does not exist"), ("*.db", "no file matches")] {
+        let bad = path(bad);
+        let run = scene.coffer(["backup", "--sqlite", &bad]).fails_with(1);
+        assert!(run.errors().contains(word), "{}", run.errors());
+        let listed = scene.listed().len();
+        let good = path("*.sqlite");
+        let args = ["--json", "backup", "--sqlite", &bad, "--sqlite", &good, source];
+        let run = scene.coffer(args).fails_with(3);
+        assert!(run.errors().contains(&bad) && run.errors().contains(word), "{}", run.errors());
+        assert_eq!(run.summary()["partial"], true);
+        assert_eq!(scene.listed().len(), listed + 1);
+        let restored = scene.restored(&run.snapshot_id());
+        assert_eq!(fs::read(restored.join("file")).unwrap(), b"x");
+        assert_eq!(app::turn_of(&restored.join("app.sqlite")), 0);
+    }
+    // A mistake in the pattern itself is one.
+    scene.coffer(["backup", "--sqlite", &path("a***"), source]).fails_with(2);
+}
+
+#[test]
+fn the_job_does_not_hang_on_what_a_pattern_finds() {
+    let scene = Scene::new();
+    let create = |name: &str| drop(app::create(&scene.source.join(name), "wal", 100_000));
+    create("one.db");
+    let source = scene.source.to_str().unwrap();
+    let (all, ones) = (format!("{source}/*.db"), format!("{source}/o*.db"));
+    let backup = |first: &str, second: &str| {
+        let args = ["--json", "backup", "--sqlite", first, "--sqlite", second, source];
+        scene.coffer(args).ok().summary()
+    };
+    backup(&all, &ones);
+    create("two.db");
+    let second = backup(&ones, &all);
+    fs::remove_file(scene.source.join("one.db")).unwrap();
+    create("other.db");
+    backup(&all, &ones);
+    let list = scene.coffer(["--json", "snapshots"]).ok().json().remove(0);
+    let jobs: Vec<&str> =
+        list.as_array().unwrap().iter().map(|it| it["job"].as_str().unwrap()).collect();
+    assert!(jobs.len() == 3 && jobs.iter().all(|job| *job == jobs[0]), "{jobs:?}");
+    // The parent is found again: nothing but the new database is read as new.
+    assert_eq!(second["files_new"], 1, "{second}");
+    // Another pattern is another job.
+    scene.coffer(["backup", "--sqlite", &all, source]).ok();
+    let list = scene.coffer(["--json", "snapshots"]).ok().json().remove(0);
+    assert_ne!(list[3]["job"], list[0]["job"]);
 }
 
 #[test]

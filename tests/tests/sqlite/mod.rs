@@ -1,6 +1,6 @@
 //! Live databases, through the binary. The test process is the application.
 
-mod app;
+pub mod app;
 mod hard;
 mod kinds;
 mod live;

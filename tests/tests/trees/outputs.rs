@@ -1,8 +1,12 @@
 //! Outputs of commands as sources.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io;
+use std::os::fd::{FromRawFd, OwnedFd};
+use std::os::unix::process::CommandExt;
+use std::process::{Command, Stdio};
 
-use crate::support::{Scene, assert_same_tree, below, make};
+use crate::support::{Scene, assert_same_tree, below, make, run};
 
 #[test]
 fn outputs_stand_beside_a_tree_and_come_back() {
@@ -53,5 +57,46 @@ fn names_belong_to_commands_and_stand_once() {
     for args in bad {
         scene.coffer([&["backup"][..], args].concat()).fails_with(2);
     }
+    assert!(scene.listed().is_empty());
+}
+
+/// A new terminal: its two ends.
+fn terminal() -> (OwnedFd, OwnedFd) {
+    let (mut outer, mut inner) = (-1, -1);
+    let none = std::ptr::null_mut();
+    // SAFETY: two places for handles, and nothing else is asked for.
+    let made = unsafe {
+        libc::openpty(&raw mut outer, &raw mut inner, none, none.cast_const().cast(), none.cast())
+    };
+    assert_eq!(made, 0, "{}", io::Error::last_os_error());
+    // SAFETY: both are new and ours.
+    unsafe { (OwnedFd::from_raw_fd(outer), OwnedFd::from_raw_fd(inner)) }
+}
+
+/// Runs the command in the foreground of a terminal, as a user does.
+fn on_a_terminal(command: &mut Command) -> run::Run {
+    let (outer, inner) = terminal();
+    let take = || {
+        // SAFETY: both calls are async-signal-safe and take plain values.
+        let taken = unsafe { libc::setsid() != -1 && libc::ioctl(0, libc::TIOCSCTTY, 0) != -1 };
+        if taken { Ok(()) } else { Err(io::Error::last_os_error()) }
+    };
+    // SAFETY: see above; nothing is allocated between fork and exec.
+    unsafe { command.pre_exec(take) };
+    let run = run::finish(command.stdin(Stdio::from(inner)), None);
+    drop(File::from(outer));
+    run
+}
+
+#[test]
+fn a_command_that_asks_on_the_terminal_fails_instead_of_hanging() {
+    let scene = Scene::new();
+    let mut control = Command::new("/bin/sh");
+    control.args(["-c", "exec 3<>/dev/tty && echo open"]);
+    assert_eq!(on_a_terminal(&mut control).text(), "open\n");
+    let mut command = scene.command();
+    command.args(["backup", "--command", "read -r password </dev/tty && echo $password"]);
+    let run = on_a_terminal(command.args(["--name", "dump"])).fails_with(1);
+    assert!(run.errors().contains("/dev/tty"), "{}", run.errors());
     assert!(scene.listed().is_empty());
 }

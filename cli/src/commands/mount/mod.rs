@@ -46,7 +46,7 @@ pub fn run(context: &Context, args: &MountArgs) -> Result<()> {
     let (snapshots, layout) = chosen(context, repository, args)?;
     let reader: &'static ChunkReader<'static> = Box::leak(Box::new(repository.reader(&watcher)?));
     let frame_cache_len = usize::try_from(args.frame_cache).unwrap_or(usize::MAX);
-    let tree = Arc::new(Tree::new(repository, reader, snapshots, frame_cache_len));
+    let tree = Arc::new(Tree::new(reader, snapshots, frame_cache_len));
     let cores = thread::available_parallelism().map_or(1, usize::from);
     for _ in 0..cores.min(AHEAD_THREAD_COUNT_MAX) {
         let (tree, interrupt) = (Arc::clone(&tree), context.interrupt.clone());

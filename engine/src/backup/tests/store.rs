@@ -1,4 +1,5 @@
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
+use std::time::Duration;
 
 use crate::backup::{SourceOptions, backup};
 use crate::error::Kind;
@@ -145,4 +146,31 @@ fn a_full_store_fails_the_run_and_lists_nothing() {
     let error = backup(&repo, fixture.tree(), &Silent).unwrap_err();
     assert_eq!(error.kind(), Kind::NoSpace);
     assert!(fixture.names("snapshots/").is_empty());
+}
+
+/// The error of a backup of a command's output into a store with room for 1 MiB.
+fn into_a_full_store(line: &str) -> crate::error::Error {
+    let fixture = Fixture::new();
+    let store = Arc::new(FaultStore::new(fixture.memory.clone()));
+    let repo = fixture.try_open(store.clone(), "full").unwrap();
+    let mut options = fixture.tree();
+    let input = Input::Command(line.to_owned());
+    options.sources = vec![SourceOptions::Stream(StreamSource { name: "out".into(), input })];
+    store.fill_after(1 << 20);
+    let (done, waiting) = mpsc::channel();
+    std::thread::spawn(move || done.send(backup(&repo, options, &Silent).unwrap_err()));
+    waiting.recv_timeout(Duration::from_secs(60)).expect("the run ends")
+}
+
+#[test]
+fn a_store_that_fails_ends_the_command_that_is_read() {
+    // One that never stops printing, and one that says no more and outlives every warning.
+    for line in ["cat /dev/urandom", "trap '' TERM; head -c 40000000 /dev/urandom; sleep 1000"] {
+        let folder = tempfile::tempdir().unwrap();
+        let pid = folder.path().join("pid");
+        let error = into_a_full_store(&format!("echo $$ > {}; {line}", pid.display()));
+        assert_eq!(error.kind(), Kind::NoSpace, "{line}: {error}");
+        let pid = std::fs::read_to_string(pid).unwrap();
+        assert!(!std::path::Path::new("/proc").join(pid.trim()).exists(), "{line} goes on");
+    }
 }

@@ -1,12 +1,13 @@
 //! Which path each found entry is stored under: links asked for and the keys of Kubernetes mounts
 //! become what they point to.
 
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use super::places::Places;
+use super::places::{Place, Places};
 use crate::model::EntryKind;
 use crate::source::tree::Found;
 
@@ -50,26 +51,42 @@ pub(super) fn plan(found: Vec<Found>, places: &Places) -> (Vec<Planned>, Vec<Lin
         was: place.real.clone(),
         is_mount: false,
     }));
-    // What is asked for by its own path too stays there.
-    let is_asked = |path: &Path| {
-        places.list.iter().any(|place| place.path == place.real && path.starts_with(&place.path))
+    // What is asked for by its own path too stays there, and a link to it stays a link.
+    let is_followed = |place: &&Place| {
+        let own = |it: &Place| it.path == it.real && place.real.starts_with(&it.path);
+        !places.list.iter().any(own)
     };
-    let keep = |found: Found| {
-        let mut path = in_mounts(&mounts, &found, path_of(&found))?;
-        if let Some(place) = moved.iter().find(|place| path.starts_with(&place.real))
-            && !is_asked(&place.real)
-        {
-            path = joined(&place.path, path.strip_prefix(&place.real).ok()?);
-        } else if moved.iter().any(|place| place.path == path && !is_asked(&place.real)) {
-            return None;
-        }
-        let is_wanted = |place: &super::places::Place| {
-            path.starts_with(&place.path)
-                || (found.entry.is_directory() && place.path.starts_with(&path))
-        };
-        places.list.iter().any(is_wanted).then_some(Planned { found, path })
+    let followed: Vec<&Place> = moved.into_iter().filter(is_followed).collect();
+    let planned = found.into_iter().flat_map(|found| {
+        let paths = paths(&found, &mounts, &followed, places);
+        paths.into_iter().map(move |path| Planned { found: found.clone(), path })
+    });
+    (planned.collect(), links)
+}
+
+/// Where an entry is stored: under every link that leads to it, and under its own path if that is
+/// asked for or above what is.
+fn paths(
+    found: &Found,
+    mounts: &[Mount],
+    followed: &[&Place],
+    places: &Places,
+) -> BTreeSet<PathBuf> {
+    let real = path_of(found);
+    let Some(own) = in_mounts(mounts, found, real.clone()) else { return BTreeSet::new() };
+    let under = |place: &&Place| {
+        let below = own.strip_prefix(&place.real).or_else(|_| real.strip_prefix(&place.real));
+        below.ok().map(|below| joined(&place.path, below))
     };
-    (found.into_iter().filter_map(keep).collect(), links)
+    let mut paths: BTreeSet<PathBuf> = followed.iter().filter_map(under).collect();
+    let is_followed = followed.iter().any(|place| place.path == real);
+    let is_wanted = |place: &Place| {
+        own.starts_with(&place.path) || (found.entry.is_directory() && place.path.starts_with(&own))
+    };
+    if !is_followed && places.list.iter().any(is_wanted) {
+        paths.insert(own);
+    }
+    paths
 }
 
 /// The mounts among what was found: folders with a link `..data` to a folder beside it.

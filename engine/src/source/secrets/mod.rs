@@ -3,6 +3,7 @@
 //!
 //! What is asked for may be named in messages, what is found may not: it is known by class S alone.
 
+mod database;
 mod environment;
 mod layout;
 mod places;
@@ -27,7 +28,8 @@ pub struct SecretsSource {
     /// The name of the source; no secret.
     pub name: String,
     /// Files and folders. A symbolic link given here is followed. In a folder with a link `..data`,
-    /// as Kubernetes mounts it, each key is a plain file.
+    /// as Kubernetes mounts it, each key is a plain file. Of a SQLite database the pages of one
+    /// committed state are read.
     pub paths: Vec<PathBuf>,
     /// Files of settings; the files that settings named `…_FILE` point to are stored too.
     pub environment_files: Vec<PathBuf>,
@@ -48,7 +50,8 @@ impl SecretsSource {
         self.paths.is_empty() && self.environment_files.is_empty() && self.commands.is_empty()
     }
 
-    /// Every path that is read, as asked for and as it really is: no other source may read it.
+    /// Every path that is read, as asked for and as it really is, and the other files of databases
+    /// among them: no other source may read it.
     #[must_use]
     pub fn claimed(&self) -> Vec<PathBuf> {
         places::Places::find(self).claimed()

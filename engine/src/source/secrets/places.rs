@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use super::{SecretsSource, environment};
 use crate::error::SourceError;
 use crate::model::SecretBytes;
+use crate::source::sqlite::{SIDECARS, begins_as_database};
 use crate::source::tree::resolve_root;
 
 /// Bytes of a file of settings.
@@ -58,14 +59,17 @@ impl Places {
         places
     }
 
-    /// The paths as they are stored and as they really are.
+    /// The paths as they are stored and as they really are, with what SQLite puts, or may put, beside
+    /// those of databases: its WAL holds what it holds.
     pub(super) fn claimed(&self) -> Vec<PathBuf> {
-        self.list.iter().flat_map(|place| [place.path.clone(), place.real.clone()]).collect()
+        let databases = self.list.iter().filter(|place| begins_as_database(&place.real));
+        let beside = databases.flat_map(|place| SIDECARS.map(|end| with_end(&place.real, end)));
+        self.roots().into_iter().chain(beside).collect()
     }
 
     /// The paths to walk: with a link both it, for the folders above it, and what it points to.
     pub(super) fn roots(&self) -> Vec<PathBuf> {
-        self.claimed()
+        self.list.iter().flat_map(|place| [place.path.clone(), place.real.clone()]).collect()
     }
 
     /// What may be said instead of `path`.
@@ -112,6 +116,12 @@ impl Places {
     fn problem(&mut self, asked: &Path, what: impl std::fmt::Display) {
         self.problems.push(SourceError::new(asked.as_os_str().as_bytes(), what));
     }
+}
+
+fn with_end(path: &Path, end: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(end);
+    name.into()
 }
 
 fn settings(path: &Path) -> Result<SecretBytes, String> {

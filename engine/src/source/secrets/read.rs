@@ -1,6 +1,7 @@
 //! Reads all secrets of a source, again if a link was moved meanwhile.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
+use std::ffi::OsStr;
 use std::io::Read as _;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -10,11 +11,13 @@ use std::time::Duration;
 
 use zeroize::Zeroize;
 
+use super::database::{self, Database};
 use super::layout::{self, Planned};
 use super::places::Places;
 use super::{SECRETS_COUNT_MAX, SECRETS_LEN_MAX, SecretsSource};
 use crate::error::SourceError;
 use crate::model::{Content, Entry, EntryKind, EntryPath, Owner, SecretBytes, Time, Xattrs};
+use crate::source::sqlite::{SqliteOptions, base_of, is_database};
 use crate::source::stream::StreamSource;
 use crate::source::tree::{Exclusion, Found, OpenFile, TreeOptions, Walk, WalkItem};
 
@@ -42,8 +45,8 @@ pub struct Secrets {
 }
 
 impl SecretsSource {
-    /// Reads everything that is asked for, but for what lies in the folders `skip`. Outputs of
-    /// commands are files of the moment `now`.
+    /// Reads everything that is asked for, but for what lies in the folders `skip`; databases as
+    /// `sqlite` says. Outputs of commands are files of the moment `now`.
     ///
     /// # Errors
     /// When there is more than fits, or a link is moved again and again. What cannot be read of the
@@ -51,10 +54,11 @@ impl SecretsSource {
     pub fn read(
         &mut self,
         skip: &[PathBuf],
+        sqlite: Option<&SqliteOptions>,
         now: Time,
         is_stopped: &dyn Fn() -> bool,
     ) -> Result<Secrets, SourceError> {
-        let mut reading = Reading { secrets: Secrets::default(), room: SECRETS_LEN_MAX };
+        let mut reading = Reading::new(sqlite, is_stopped);
         for round in 1.. {
             let links = reading.files(self, skip)?;
             if !links.iter().any(layout::Link::has_moved) {
@@ -65,22 +69,34 @@ impl SecretsSource {
                 return Err(SourceError::new(self.name.as_bytes(), what));
             }
             thread::sleep(WAIT);
-            reading = Reading { secrets: Secrets::default(), room: SECRETS_LEN_MAX };
+            reading = Reading::new(sqlite, is_stopped);
         }
         for command in &mut self.commands {
-            reading.command(command, now, is_stopped)?;
+            reading.command(command, now)?;
         }
         Ok(reading.secrets)
     }
 }
 
-struct Reading {
+struct Reading<'r> {
     secrets: Secrets,
     /// Bytes that still fit.
     room: usize,
+    /// How databases are read, and the real paths of those that are: what lies beside them is theirs.
+    sqlite: Option<&'r SqliteOptions>,
+    databases: HashSet<Vec<u8>>,
+    is_stopped: &'r dyn Fn() -> bool,
 }
 
-impl Reading {
+/// The bytes of a file, and whether it changed all the time.
+type Bytes = (SecretBytes, bool);
+
+impl<'r> Reading<'r> {
+    fn new(sqlite: Option<&'r SqliteOptions>, is_stopped: &'r dyn Fn() -> bool) -> Self {
+        let (secrets, databases) = (Secrets::default(), HashSet::new());
+        Self { secrets, room: SECRETS_LEN_MAX, sqlite, databases, is_stopped }
+    }
+
     fn files(
         &mut self,
         source: &SecretsSource,
@@ -93,6 +109,9 @@ impl Reading {
         }
         let found = self.walk(&places, skip)?;
         let (planned, links) = layout::plan(found, &places);
+        if planned.len() > SECRETS_COUNT_MAX {
+            return Err(too_much(&places));
+        }
         for planned in planned {
             self.take(planned, &places)?;
         }
@@ -137,8 +156,12 @@ impl Reading {
             self.problem(places, &SourceError::new(path.as_os_str().as_bytes(), what));
             return Ok(());
         };
+        // What it holds is in the pages. It stands after its database.
+        if base_of(&found.absolute_path()).is_some_and(|base| self.databases.contains(base)) {
+            return Ok(());
+        }
         let read = match found.entry.kind {
-            EntryKind::File { .. } => self.file(&mut found),
+            EntryKind::File { .. } => self.file(&mut found, places),
             // Links have been looked at.
             EntryKind::Symlink { .. } => Ok(Some((SecretBytes::new(Vec::new()), false))),
             _ => found.complete().map(|()| Some((SecretBytes::new(Vec::new()), false))),
@@ -158,11 +181,15 @@ impl Reading {
         Ok(())
     }
 
-    /// The bytes of a file, and whether it changed all the time; none if they do not fit.
-    fn file(&mut self, found: &mut Found) -> Result<Option<(SecretBytes, bool)>, SourceError> {
+    /// None if they do not fit.
+    fn file(&mut self, found: &mut Found, places: &Places) -> Result<Option<Bytes>, SourceError> {
         for round in 1.. {
             let open = found.open()?;
             found.complete_from(&open)?;
+            if is_database(&open.file) {
+                drop(open);
+                return self.database(found, places);
+            }
             let read = read_all(&open, self.room);
             let read = read.and_then(|bytes| Ok((bytes, open.stat_again()?)));
             let (bytes, again) = read.map_err(|error| found.problem("cannot be read", error))?;
@@ -176,19 +203,51 @@ impl Reading {
         unreachable!("the last round returns")
     }
 
-    fn command(
+    fn database(
         &mut self,
-        command: &mut StreamSource,
-        now: Time,
-        is_stopped: &dyn Fn() -> bool,
-    ) -> Result<(), SourceError> {
+        found: &mut Found,
+        places: &Places,
+    ) -> Result<Option<Bytes>, SourceError> {
+        let path = found.absolute_path();
+        let at = Path::new(OsStr::from_bytes(&path));
+        let what = match database::read(self.sqlite, at, self.room, self.is_stopped) {
+            Err(what) => {
+                self.databases.insert(path.clone());
+                return Err(SourceError::new(path, what));
+            }
+            Ok(Database::TooLong) => return Ok(None),
+            Ok(Database::Whole(bytes, is_sound)) => {
+                self.room = self.room.saturating_sub(bytes.as_bytes().len());
+                // A commit may change its WAL alone.
+                (found.entry.database, found.entry.racy) = (true, true);
+                self.databases.insert(path.clone());
+                if !is_sound {
+                    let what = "is stored as it is, but SQLite finds the database damaged";
+                    self.problem(places, &SourceError::new(path, what));
+                }
+                return Ok(Some((bytes, false)));
+            }
+            Ok(Database::Refused) => {
+                "begins as a SQLite database, but SQLite refuses it: stored as a plain file; its -wal \
+                 and -journal are stored only if they are asked for too"
+            }
+        };
+        self.problem(places, &SourceError::new(path, what));
+        found.entry.racy = true;
+        let open = found.open()?;
+        let bytes = read_all(&open, self.room);
+        let bytes = bytes.map_err(|error| found.problem("cannot be read", error))?;
+        Ok(bytes.map(|bytes| (bytes, false)))
+    }
+
+    fn command(&mut self, command: &mut StreamSource, now: Time) -> Result<(), SourceError> {
         let name = command.name.clone();
         let failed = |what: String| SourceError::new(name.as_bytes(), what);
         let path = command.path()?;
         if self.secrets.list.contains_key(&path) {
             return Err(failed("another secret has this path: give it another name".to_owned()));
         }
-        match output(command, self.room, is_stopped) {
+        match output(command, self.room, self.is_stopped) {
             Ok(bytes) => {
                 self.room = self.room.saturating_sub(bytes.as_bytes().len());
                 self.folders_above(&path, now);
@@ -218,7 +277,7 @@ impl Reading {
 
     /// Keeps a problem without the path of what was found.
     fn problem(&mut self, places: &Places, problem: &SourceError) {
-        let path = Path::new(std::ffi::OsStr::from_bytes(&problem.path));
+        let path = Path::new(OsStr::from_bytes(&problem.path));
         let shown = places.shown(path);
         let what = if shown == problem.path {
             problem.what.clone()
@@ -287,7 +346,7 @@ fn output(
 }
 
 /// Appends without leaving an old copy behind.
-fn grow(bytes: &mut Vec<u8>, more: &[u8]) {
+pub(super) fn grow(bytes: &mut Vec<u8>, more: &[u8]) {
     if bytes.capacity() - bytes.len() < more.len() {
         let mut larger = Vec::with_capacity((bytes.len() + more.len()) * 2);
         larger.extend_from_slice(bytes);

@@ -20,6 +20,7 @@ use rustix::fs::{Mode, OFlags};
 
 pub use client::{Client, Pages, Verdict};
 pub use facts::Facts;
+pub use wire::BLOCK_LEN;
 pub use worker::serve;
 
 /// First bytes of every database that is not encrypted.

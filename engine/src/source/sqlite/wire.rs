@@ -3,7 +3,7 @@
 use std::io::{self, Read, Write};
 
 /// Bytes of a block of pages, and bound of every payload.
-pub(super) const BLOCK_LEN: usize = 1 << 20;
+pub const BLOCK_LEN: usize = 1 << 20;
 
 /// Client to worker: is this a database SQLite can read? The payload is a path.
 pub(super) const PROBE: u8 = b'p';

@@ -17,7 +17,7 @@ use crate::model::{Content, Entry, EntryKind, EntryPath, Owner, Xattrs};
 
 /// An entry of the walked tree: metadata is complete except a link's target and the extended
 /// attributes, and a file has no content yet.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Found {
     pub entry: Entry,
     /// What the kernel told; `entry` has the same facts.
