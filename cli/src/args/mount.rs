@@ -28,6 +28,9 @@ pub struct MountArgs {
     /// Let other users in too, by the modes and owners stored
     #[arg(long)]
     pub allow_other: bool,
+    /// Show secrets too, to whoever can read the folder, if the key in use may read them
+    #[arg(long)]
+    pub secrets: bool,
     /// Memory for data that was opened, as in 64M
     #[arg(long, value_name = "SIZE", value_parser = size, default_value = "64M")]
     pub frame_cache: u64,

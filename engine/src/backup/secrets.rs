@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use super::SourceOptions;
 use super::assemble::{Assembler, Captured};
 use super::capture::Context;
 use super::merge::is_unchanged;
 use super::parent::Parent;
 use super::read::{Output, Reading, cut};
-use super::SourceOptions;
 use crate::error::{Error, Kind, Result, SourceError};
 use crate::manifest::{ContentWriter, Entries};
 use crate::model::{ChunkId, Class, Content, Entry, EntryKind, EntryPath, NodeRef, Time};

@@ -22,8 +22,8 @@ use crate::error::{Error, Kind, Result};
 use crate::model::{Class, NodeRef, Source};
 use crate::observe::{Event, Observer};
 
-/// The manifest of `source`, unless it holds secrets: no search names any and no mount shows any,
-/// whatever the key may read.
+/// The manifest of `source`, unless it holds secrets: no search names any, whatever the key may
+/// read, and a mount shows them only when asked to.
 #[must_use]
 pub fn searchable_root(source: &Source) -> Option<NodeRef> {
     source.root.filter(|root| root.class == Class::Ordinary)

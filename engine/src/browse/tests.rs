@@ -47,7 +47,7 @@ fn reads_from_anywhere_and_a_tiny_cache_give_the_bytes() {
     fixture.backup("a");
     let repo = fixture.open("b");
     let reader = repo.reader(&Silent).unwrap();
-    let tree = Tree::new(&reader, snapshots(&repo), 1);
+    let tree = Tree::new(&reader, snapshots(&repo), 1, false);
     let mut folder = Vec::new();
     let listed = loop {
         let listing = tree.list(0, &folder).unwrap();

@@ -12,7 +12,7 @@ use super::listing::children;
 use super::searchable_root;
 use crate::error::Result;
 use crate::manifest::{Entries, find};
-use crate::model::{Entry, NodeRef, Snapshot, Xattr};
+use crate::model::{Entry, NodeRef, Snapshot, Source, Xattr};
 use crate::repo::ChunkReader;
 
 /// Entries of listings kept for look-ups by name, about 500 bytes each.
@@ -60,16 +60,20 @@ struct Listings {
 }
 
 impl<'r> Tree<'r> {
-    /// Shows `snapshots`, but for secrets; keeps up to `frame_cache_len` bytes of opened frames.
+    /// Shows `snapshots`, of secrets only `with_secrets`, which needs a key that may read them; keeps up
+    /// to `frame_cache_len` bytes of opened frames.
     #[must_use]
     pub fn new(
         reader: &'r ChunkReader<'r>,
         snapshots: Vec<Snapshot>,
         frame_cache_len: usize,
+        with_secrets: bool,
     ) -> Self {
         let mounted = |snapshot: Snapshot| {
             let sources = snapshot.sources.iter();
-            let roots = sources.filter_map(searchable_root).collect();
+            let shown =
+                |source: &Source| if with_secrets { source.root } else { searchable_root(source) };
+            let roots = sources.filter_map(shown).collect();
             Mounted { snapshot, roots, link_counts: Mutex::default() }
         };
         let (send, ahead) = bounded(AHEAD_COUNT_MAX);

@@ -2,7 +2,10 @@
 
 use std::fs;
 
+use rustix::process::Signal;
+
 use super::{key_without_secrets, with_key};
+use crate::browse::mount::Mount;
 use crate::support::{Scene, assert_same_tree, below, make};
 
 /// A scene with a snapshot of a tree and a secret, and one of the secret alone.
@@ -89,4 +92,26 @@ fn a_restored_secret_is_never_open_to_others_before_it_is_complete() {
         }
     }
     panic!("no end of crash points");
+}
+
+#[test]
+fn a_mount_shows_secrets_only_when_asked_and_only_with_a_key_that_may() {
+    let (scene, _, _) = scene();
+    let secret = |folder: &std::path::Path| {
+        let inside = scene.path("vault/token");
+        folder.join("snapshots/latest").join(inside.strip_prefix("/").unwrap())
+    };
+    for (options, shown) in [(&[][..], false), (&["--secrets"], true)] {
+        let mount = Mount::new(&scene, options);
+        let path = secret(&mount.folder);
+        assert_eq!(fs::read(path).ok(), shown.then(|| b"s3cret".to_vec()));
+        mount.signal(Signal::TERM);
+        mount.ended();
+    }
+    let key = key_without_secrets(&scene);
+    let folder = scene.fresh_target();
+    fs::create_dir(&folder).unwrap();
+    let args = ["mount", "--secrets", folder.to_str().unwrap()];
+    let run = with_key(&scene, &key, &args).fails_with(5);
+    assert!(run.errors().contains("key list"), "{}", run.errors());
 }

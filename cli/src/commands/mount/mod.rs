@@ -42,11 +42,15 @@ pub fn run(context: &Context, args: &MountArgs) -> Result<()> {
     need_device(Path::new(DEVICE))?;
     // fuser wants what it serves to live as long as the process, and it does: the mount is all there is.
     let repository: &'static Repository = Box::leak(Box::new(context.open()?));
+    if args.secrets && !repository.keyring().has_secrets() {
+        let what = "the key in use may not read secrets: `coffer key list` tells which may";
+        return Err(Failure::new(Code::Refused, what));
+    }
     let watcher = context.watcher();
     let (snapshots, layout) = chosen(context, repository, args)?;
     let reader: &'static ChunkReader<'static> = Box::leak(Box::new(repository.reader(&watcher)?));
     let frame_cache_len = usize::try_from(args.frame_cache).unwrap_or(usize::MAX);
-    let tree = Arc::new(Tree::new(reader, snapshots, frame_cache_len));
+    let tree = Arc::new(Tree::new(reader, snapshots, frame_cache_len, args.secrets));
     let cores = thread::available_parallelism().map_or(1, usize::from);
     for _ in 0..cores.min(AHEAD_THREAD_COUNT_MAX) {
         let (tree, interrupt) = (Arc::clone(&tree), context.interrupt.clone());
