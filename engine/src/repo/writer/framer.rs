@@ -23,7 +23,7 @@ const FRAMES_AT_ONCE_MAX: usize = 8;
 
 /// What the store gets, in order.
 pub(super) enum Output<'r> {
-    Pack(FinishedPack),
+    Pack(Box<FinishedPack>),
     /// All packs before it are to be indexed first.
     Settle(Then<'r>),
 }
@@ -212,7 +212,7 @@ impl<'r> Line<'_, '_, 'r> {
         self.framer.write(&mut staged, &tail)?;
         // The writer may be waiting for this thread to end: it does not look then.
         let _ = self.framer.told.send(info.clone());
-        self.hand(Output::Pack(FinishedPack { staged, info }))
+        self.hand(Output::Pack(Box::new(FinishedPack { staged, info })))
     }
 
     fn hand(&self, output: Output<'r>) -> Result<()> {

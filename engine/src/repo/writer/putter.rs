@@ -21,7 +21,7 @@ pub(super) fn run(
     let mut pending: Vec<PackInfo> = Vec::new();
     for output in outputs {
         let FinishedPack { staged, info } = match output {
-            Output::Pack(pack) => pack,
+            Output::Pack(pack) => *pack,
             Output::Settle(then) => {
                 flush(repo, entropy, &mut pending)?;
                 then()?;
