@@ -37,6 +37,8 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
 
 use rustix::fs::{FlockOperation, Mode, OFlags};
 
@@ -45,6 +47,10 @@ use folder::Handles;
 use metadata::{Notes, Rights};
 use sync::Devices;
 use temporary::Temporaries;
+
+/// How often a target that is locked is tried, and the pause after each.
+const LOCK_TRIES: u32 = 20;
+const LOCK_PAUSE: Duration = Duration::from_millis(10);
 
 /// A directory being restored into. Shared by threads.
 #[derive(Debug)]
@@ -148,15 +154,17 @@ impl Drop for Target {
 }
 
 /// Two restores into one directory would sweep each other's temporaries: the second is refused. The
-/// lock ends with the process. File systems without locks go on without.
+/// lock ends with the process, or a moment later: a child that was just forked has it until its
+/// program begins. File systems without locks go on without.
 fn lock(handle: &OwnedFd, location: &str) -> Result<()> {
-    match rustix::fs::flock(handle, FlockOperation::NonBlockingLockExclusive) {
-        Err(rustix::io::Errno::WOULDBLOCK) => Err(Error::new(
-            Kind::Conflict,
-            format!("restore target {location}: another restore is writing into it"),
-        )),
-        _ => Ok(()),
+    for _ in 0..LOCK_TRIES {
+        match rustix::fs::flock(handle, FlockOperation::NonBlockingLockExclusive) {
+            Err(rustix::io::Errno::WOULDBLOCK) => thread::sleep(LOCK_PAUSE),
+            _ => return Ok(()),
+        }
     }
+    let what = format!("restore target {location}: another restore is writing into it");
+    Err(Error::new(Kind::Conflict, what))
 }
 
 /// What a lock guards stays sound when another thread panicked: every change is one assignment or
