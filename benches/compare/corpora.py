@@ -1,5 +1,6 @@
 """What is backed up: made from a seed, the same bytes at every run with the same seed and scale."""
 
+import functools
 import random
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +23,8 @@ class Scale:
 
 
 SCALES = {
+    # For tests of this program: too little to measure.
+    "smallest": Scale(2 * MIB, 4 * MIB, 2 * MIB, 2, 300, 600, 4 * MIB),
     "small": Scale(12 * MIB, 24 * MIB, 12 * MIB, 2, 2_000, 5_000, 24 * MIB),
     "medium": Scale(400 * MIB, 512 * MIB, 160 * MIB, 3, 50_000, 120_000, 384 * MIB),
     "full": Scale(None, 2048 * MIB, 480 * MIB, 5, 200_000, 500_000, 1024 * MIB),
@@ -59,6 +62,12 @@ class Corpus:
     def random(self, part):
         """Numbers for one part of the corpus, which do not depend on other parts."""
         return random.Random(f"{self.seed} {self.name} {part}")
+
+
+@functools.lru_cache(maxsize=1)
+def text(seed):
+    """A long text to cut pieces from: texts of their own for all files and rows would take minutes to make."""
+    return words(random.Random(f"{seed} text"), 2 * MIB)
 
 
 def words(numbers, length):

@@ -2,7 +2,7 @@
 
 import sqlite3
 
-from corpora import Corpus, words
+from corpora import Corpus, text
 
 NAMES = ["orders.sqlite", "events.sqlite", "pages.sqlite"]
 ROW_BYTES = 420
@@ -70,14 +70,13 @@ class Databases(Corpus):
         connection.execute("pragma wal_checkpoint(passive)")
         self._insert(connection, range(last + 1, last + last // 100 + 2), numbers)
 
-    @staticmethod
-    def _insert(connection, ids, numbers):
-        text = words(numbers, 1 << 20)
+    def _insert(self, connection, ids, numbers):
+        long = text(self.seed)
 
         def row(number):
-            start, length = numbers.randrange(len(text) - 600), numbers.randint(50, 500)
+            start, length = numbers.randrange(len(long) - 600), numbers.randint(50, 500)
             token = f"{numbers.getrandbits(96):024x}"
-            body = f'{{"id": {number}, "text": "{text[start:start + length]}"}}'
+            body = f'{{"id": {number}, "text": "{long[start:start + length]}"}}'
             return number, numbers.randrange(50_000), token, numbers.randrange(1_000_000), body
 
         connection.executemany("insert into rows values (?, ?, ?, ?, ?)", map(row, ids))

@@ -1,6 +1,6 @@
 """The image of a machine's disk: one large file whose blocks change, or move."""
 
-from corpora import MIB, Corpus, words
+from corpora import MIB, Corpus, text
 
 BLOCK = 4096
 FILE = "disk.img"
@@ -70,9 +70,8 @@ class Image(Corpus):
         shifted.unlink()
 
     def _text(self, numbers, length):
-        if not hasattr(self, "text"):
-            self.text = words(self.random("text"), 4 * MIB).encode()
-        start = numbers.randrange(len(self.text) - length)
+        long = text(self.seed)
+        start = numbers.randrange(len(long) - length)
         # Marked, or runs of one text would repeat each other.
-        return b"".join(b"%016x" % numbers.getrandbits(64) + self.text[at : at + 240]
-                        for at in range(start, start + length, 256))[:length]
+        pieces = (f"{numbers.getrandbits(64):016x}{long[at:at + 240]}" for at in range(start, start + length, 256))
+        return "".join(pieces).encode()[:length]

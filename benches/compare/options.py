@@ -20,7 +20,7 @@ EPILOG = f"""\
 steps, in their order: {', '.join(STEPS)}
   init and first always run, since the others stand on them; restore is of the newest snapshot, into a fresh
   ext4 when run as root; forget drops all but the newest snapshot and prunes
-scales: small takes about a minute with all tools, medium about ten, full about an hour with three runs
+scales: smallest is for trying this program out; small takes about a minute with all tools, medium about ten, full about an hour with three runs
 
 examples:
   cargo build --release -p coffer && python3 benches/compare --scale small --runs 1
@@ -50,7 +50,7 @@ def parse(argv):
     parser.add_argument("--coffer", type=Path, default=_built(), metavar="FILE",
                         help="the program to measure (default: target/release/coffer)")
     parser.add_argument("--peers", type=Path, default=_cache() / "peers", metavar="DIR",
-                        help="where peers are installed and kept (default: %(default)s)")
+                        help="where peers are installed and kept; delete it to get newer ones (default: %(default)s)")
     parser.add_argument("--no-install", action="store_true", help="take only what is installed, use no network")
     parser.add_argument("--work", type=Path, default=_cache(), metavar="DIR",
                         help="where data, repositories and restores go, in a new folder (default: %(default)s)")

@@ -35,7 +35,6 @@ class Peers:
             "borg": self._borg,
             "rustic": lambda: self._cargo("rustic", "rustic-rs", ["--no-default-features"], {}),
             "bupstash": self._bupstash,
-            "kopia": self._kopia,
         }
         link = self.folder / "bin" / name
         if link.exists():
@@ -116,9 +115,6 @@ class Peers:
             "RUSTFLAGS": " ".join(f"-C link-arg=-Wl,-rpath,{folder}" for folder in libraries),
         }
         return self._cargo("bupstash", "bupstash", [], env)
-
-    def _kopia(self):
-        raise Failed("it is in none of Debian, PyPI and crates.io; install it as `kopia` to have it looked for")
 
     def _cargo(self, program, crate, options, env):
         root, build = self.folder / program, self.folder / f"{program}.build"

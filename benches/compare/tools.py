@@ -241,5 +241,5 @@ class Bupstash(Tool):
 
 
 TOOLS = {tool.name: tool for tool in [Coffer, Restic, Rustic, Borg, Bupstash]}
-# Looked for and told about, though there is nothing here that could run it.
+# Peers that no registry used here has, and why they are left out.
 UNSUPPORTED = {"kopia": "in none of Debian, PyPI and crates.io"}

@@ -1,12 +1,14 @@
 """Corpora that are many files: a source tree, media, tiny files."""
 
+import collections
 import os
 import shutil
 from pathlib import Path
 
-from corpora import MIB, Corpus, words
+from corpora import MIB, Corpus, text, words
 
 FOLDER_FILES = 200
+MEDIA_FOLDER_FILES = 4
 
 
 class Source(Corpus):
@@ -15,7 +17,7 @@ class Source(Corpus):
     def __init__(self, scale, seed, tree):
         super().__init__(scale, seed)
         self.name = "source"
-        self.about = "source code; changed: 1 % of the files edited, 0.2 % added, 0.2 % removed, one folder renamed"
+        self.about = "source code; changed: 1 % of the files edited, 0.2 % added, 0.2 % removed, a folder of 0.5 % renamed"
         self.tree = Path(tree)
         self.chosen = self._choose()
 
@@ -40,9 +42,14 @@ class Source(Corpus):
             (folder / name).unlink()
         for name in numbers.sample(files, max(1, len(files) // 500)):
             (folder / name).with_name(f"added-{numbers.getrandbits(32):08x}.c").write_text(words(numbers, 6000))
-        first = sorted(entry.name for entry in os.scandir(folder) if entry.is_dir(follow_symlinks=False))
-        if first:
-            (folder / first[0]).rename(folder / f"{first[0]}-renamed")
+        renamed = self._folder_of(len(self.chosen) // 200)
+        if renamed:
+            (folder / renamed).rename(folder / f"{renamed}-renamed")
+
+    def _folder_of(self, count):
+        """The folder with about this many files in and below it; none if there is no folder."""
+        counts = collections.Counter(str(above) for name, _ in self.chosen for above in Path(name).parents[:-1])
+        return min(sorted(counts), key=lambda name: abs(counts[name] - count), default=None)
 
     def _choose(self):
         """Files of the tree with their sizes, in order of paths, up to the bytes of the scale."""
@@ -65,7 +72,7 @@ class Media(Corpus):
     def __init__(self, scale, seed):
         super().__init__(scale, seed)
         self.name = "media"
-        self.about = "random files of 0.5 to 8 MiB; changed: 1 % added, one file edited, one folder renamed"
+        self.about = "random files of 0.5 to 8 MiB; changed: 1 % added, one file edited, a folder of four renamed"
 
     def plain_bytes(self):
         return self.scale.media_bytes
@@ -77,7 +84,7 @@ class Media(Corpus):
         numbers, total = self.random("files"), 0
         file_number = 0
         while total < self.plain_bytes():
-            total += self._add(folder / f"{file_number // FOLDER_FILES:04}" / f"{file_number:06}.jpg", numbers)
+            total += self._add(folder / f"{file_number // MEDIA_FOLDER_FILES:04}" / f"{file_number:06}.jpg", numbers)
             file_number += 1
 
     def change(self, folder, number):
@@ -115,34 +122,31 @@ class Tiny(Corpus):
 
     def make(self, folder):
         numbers = self.random("files")
-        # Cut from one long text: texts of their own would take minutes to make.
-        text = words(numbers, 1 << 20)
         for number in range(self.count):
             if number % FOLDER_FILES == 0:
                 self._path(folder, number).parent.mkdir(parents=True)
-            self._path(folder, number).write_text(self._content(number, text, numbers))
+            self._path(folder, number).write_text(self._content(number, numbers))
 
     def change(self, folder, number):
         numbers = self.random("change")
-        text = words(numbers, 1 << 20)
         edited = numbers.sample(range(self.count), max(3, self.count // 50))
         half = len(edited) // 2
         for number in edited[:half]:
-            self._path(folder, number).write_text(self._content(number, text, numbers))
+            self._path(folder, number).write_text(self._content(number, numbers))
         for number in edited[half : half + half // 2]:
             self._path(folder, number).unlink()
         for number in range(max(1, half // 2)):
-            (folder / f"added-{number:06}").write_text(self._content(number, text, numbers))
+            (folder / f"added-{number:06}").write_text(self._content(number, numbers))
 
     @staticmethod
     def _path(folder, number):
         parent = number // FOLDER_FILES
         return folder / f"{parent // 100:03}" / f"{parent % 100:02}" / f"{number:07}.txt"
 
-    @staticmethod
-    def _content(number, text, numbers):
-        start, length = numbers.randrange(len(text) - 2000), numbers.randint(100, 2000)
-        return f"{number:07} {text[start:start + length - 8]}"
+    def _content(self, number, numbers):
+        long = text(self.seed)
+        start, length = numbers.randrange(len(long) - 2000), numbers.randint(100, 2000)
+        return f"{number:07} {long[start:start + length - 8]}"
 
 
 def edit(path, numbers):
