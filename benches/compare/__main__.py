@@ -122,8 +122,8 @@ def refuse_small_disk(options, corpora, tool_count):
     needed = comparison.disk_bytes_needed(corpora, tool_count)
     free = shutil.disk_usage(options.work).free
     if free < needed:
-        sys.exit(f"error: {options.work} has {free / 1e9:.1f} GB free, and this comparison may need {needed / 1e9:.1f} GB: "
-                 "name another folder with --work, or choose a smaller --scale or fewer --tools or --corpora")
+        sys.exit(f"error: {options.work} has {free / 1e9:.1f} GB free, and this comparison may need "
+                 f"{needed / 1e9:.1f} GB: name another folder with --work, or choose a smaller --scale or fewer --tools or --corpora")
 
 
 def write(folder, report):

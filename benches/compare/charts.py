@@ -2,6 +2,7 @@
 
 from html import escape
 
+import summary
 import tables
 
 COLOURS = {"coffer": "#0b6e4f", "restic": "#c8553d", "rustic": "#8d6a9f", "borg": "#588bae", "bupstash": "#d9a441"}
@@ -11,6 +12,7 @@ WIDTH, LABEL_WIDTH, VALUE_WIDTH, BAR_HEIGHT, GAP = 640, 190, 90, 15, 8
 STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 1340px; margin: 2em auto; padding: 0 1em; color: #222; }
 .charts { display: flex; flex-wrap: wrap; gap: 1.5em; }
+table { border-collapse: collapse; } th, td { text-align: left; padding: .2em .8em .2em 0; font-weight: normal; }
 figure { margin: 0; } figcaption { font-weight: 600; }
 svg { max-width: 100%; height: auto; } svg text { font: 12px system-ui, sans-serif; fill: #222; }
 @media (prefers-color-scheme: dark) { body { background: #181818; color: #ddd; } svg text { fill: #ddd; } }
@@ -23,7 +25,15 @@ def html(report):
     parts = [_section(report, corpus) for corpus in report["corpora"]]
     return (f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>Comparison</title>'
             f"<style>{STYLE}</style></head><body><h1>Comparison</h1><p>Shorter is better.</p>"
-            f"{''.join(parts)}<h2>How</h2><ul>{said}</ul></body></html>\n")
+            f"{_summary(report)}{''.join(parts)}<h2>How</h2><ul>{said}</ul></body></html>\n")
+
+
+def _summary(report):
+    heading, *rows = summary.table(report)
+    lines = ["".join(f"<th>{escape(text)}</th>" for text in heading)]
+    for label, *cells in rows:
+        lines.append(f"<th>{escape(label)}</th>" + "".join(f"<td>{escape(cell)}</td>" for cell in cells))
+    return f"<h2>{escape(tables.SUMMARY)}</h2><table>{''.join(f'<tr>{line}</tr>' for line in lines)}</table>"
 
 
 def _section(report, corpus):

@@ -37,6 +37,6 @@ def _cpu():
 
 def _file_system(folder):
     try:
-        return command.run(["stat", "--file-system", "--format=%T", folder]).strip()
+        return command.run(["df", "--output=fstype", folder]).split()[-1]
     except Failed:
         return "unknown file system"

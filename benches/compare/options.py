@@ -20,7 +20,8 @@ EPILOG = f"""\
 steps, in their order: {', '.join(STEPS)}
   init and first always run, since the others stand on them; restore is of the newest snapshot, into a fresh
   ext4 when run as root; forget drops all but the newest snapshot and prunes
-scales: smallest is for trying this program out; small takes about a minute with all tools, medium about ten, full about an hour with three runs
+scales: smallest is for trying this program out; small tells whether all works, and takes a minute with Coffer and
+  one peer, three with all (most of it for passwords); full takes about an hour with three runs
 
 examples:
   cargo build --release -p coffer && python3 benches/compare --scale small --runs 1

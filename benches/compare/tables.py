@@ -1,5 +1,6 @@
 """The results as Markdown."""
 
+import summary
 from machine import sentence
 
 FIGURES = [
@@ -8,12 +9,14 @@ FIGURES = [
     ("peak_rss_bytes", "Peak memory, MB", 1e6, 0),
     ("stored_bytes", "Repository after the step, MB", 1e6, 1),
 ]
+SUMMARY = "The best other tool over Coffer: above 1, Coffer took less"
 RATIO_FIGURE = "wall_secs"
 
 
 def markdown(report):
     """One table per corpus and figure: steps down, tools across, each with its ratio to Coffer's time."""
     lines = ["# Comparison", "", *[f"- {line}" for line in facts(report)], ""]
+    lines += [f"## {SUMMARY}", "", *_rows(summary.table(report)), ""]
     for corpus in report["corpora"]:
         lines += [f"## {corpus['name']}", "", f"{corpus['bytes'] / 1e6:.0f} MB in {corpus['files']} files: "
                   f"{corpus['about']}.", ""]
@@ -39,7 +42,8 @@ def facts(report):
              if row["error"]]
     return said + [
         "Sources are in the page cache. Time ends when the command ends: what it leaves to the system to write is in "
-        "`sync_secs` of the JSON file. Peak memory is that of the largest process; the least that can be told is 10 MB.",
+        "`sync_secs` of the JSON file.",
+        "Peak memory is that of the largest process; the least that can be told is 10 MB.",
         "A number in brackets is the tool's time over Coffer's: above 1, Coffer is faster. A dash: the tool has no "
         "such step, or failed.",
     ]
@@ -57,10 +61,15 @@ def cells_of(report, corpus):
 
 def _table(report, corpus, figure, title, unit, digits):
     names, cells = [tool["name"] for tool in report["tools"]], cells_of(report, corpus)
-    rows = [[title, *names], ["---", *["---:"] * len(names)]]
+    rows = [[title, *names]]
     for label in labels_of(report, corpus):
         rows.append([label, *[_cell(cells.get((label, name)), name, figure, unit, digits) for name in names]])
-    return [f"| {' | '.join(row)} |" for row in rows]
+    return _rows(rows)
+
+
+def _rows(rows):
+    ruled = [rows[0], ["---", *["---:"] * (len(rows[0]) - 1)], *rows[1:]]
+    return [f"| {' | '.join(row)} |" for row in ruled]
 
 
 def _cell(median, name, figure, unit, digits):

@@ -17,7 +17,9 @@ class Source(Corpus):
     def __init__(self, scale, seed, tree):
         super().__init__(scale, seed)
         self.name = "source"
-        self.about = "source code; changed: 1 % of the files edited, 0.2 % added, 0.2 % removed, a folder of 0.5 % renamed"
+        self.about = (
+            "source code; changed: 1 % of the files edited, 0.2 % added, 0.2 % removed, a folder of 0.5 % renamed"
+        )
         self.tree = Path(tree)
         self.chosen = self._choose()
 
