@@ -44,9 +44,9 @@ def main():
     refuse_small_disk(options, corpora, len(tools))
     work = Path(tempfile.mkdtemp(prefix="work-", dir=options.work.resolve()))
     try:
-        why = restored.can_mount(work)
-        notes += [why] if why else []
-        report = measure_all(options, tools, corpora, work)
+        why = restored.why_not_mounted(work)
+        notes += [f"restores go into the work folder's own file system: {why}"] if why else []
+        report = measure_all(options, tools, corpora, work, mounted=not why)
     finally:
         if not options.keep:
             shutil.rmtree(work, ignore_errors=True)
@@ -58,11 +58,11 @@ def main():
     return 1 if failed else 0
 
 
-def measure_all(options, tools, corpora, work):
+def measure_all(options, tools, corpora, work, mounted):
     """Everything the report says but what was left out."""
     described = machine.describe(work)
     started = datetime.datetime.now(datetime.timezone.utc)
-    run = comparison.Comparison(options, tools, corpora, work, say)
+    run = comparison.Comparison(options, tools, corpora, work, mounted, say)
     run.run()
     described["load_at_end"] = round(os.getloadavg()[0], 2)
     rows = [dataclasses.asdict(row) for row in run.rows]
@@ -123,7 +123,8 @@ def refuse_small_disk(options, corpora, tool_count):
     free = shutil.disk_usage(options.work).free
     if free < needed:
         sys.exit(f"error: {options.work} has {free / 1e9:.1f} GB free, and this comparison may need "
-                 f"{needed / 1e9:.1f} GB: name another folder with --work, or choose a smaller --scale or fewer --tools or --corpora")
+                 f"{needed / 1e9:.1f} GB: name another folder with --work, "
+                 "or choose a smaller --scale or fewer --tools or --corpora")
 
 
 def write(folder, report):

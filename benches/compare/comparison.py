@@ -10,6 +10,7 @@ from pathlib import Path
 
 import measure
 import restored
+from command import Failed
 from tools import Place
 
 # In their order. `init` and `first` always run, since all else stands on them.
@@ -43,11 +44,13 @@ class Row:
 class Comparison:
     """Tools, corpora and steps, and the rows measured so far."""
 
-    def __init__(self, options, tools, corpora, work, say):
+    def __init__(self, options, tools, corpora, work, mounted, say):
         self.options = options
         self.tools = tools
         self.corpora = corpora
         self.work = work
+        # Whether each restore goes into a file system of its own.
+        self.mounted = mounted
         self.say = say
         self.rows = []
         self.corpus_facts = {}
@@ -127,12 +130,15 @@ class Comparison:
 
     def _restore(self, run, tool, place, corpus, measured):
         size, _, count = measure.tree_bytes(place.source)
-        with restored.fresh_target(place.root, size, count) as target:
-            cost = measured(tool.restore(place, target), target)
-            if run == 1 and cost and not cost.error:
-                difference = restored.difference(place.source, target)
-                cost.error = difference and f"the restore differs: {difference}"
-        return cost
+        try:
+            with restored.fresh_target(place.root, size, count, self.mounted) as target:
+                cost = measured(tool.restore(place, target), target)
+                if run == 1 and not cost.error:
+                    difference = restored.difference(place.source, target)
+                    cost.error = difference and f"the restore differs: {difference}"
+                return cost
+        except Failed as error:
+            return measure.Cost(error=str(error))
 
     def _place(self, folder, tool, source):
         root = folder / tool.name

@@ -17,8 +17,8 @@ NODE_BYTES = 512
 
 
 @contextlib.contextmanager
-def fresh_target(folder, plain_bytes, file_count):
-    """A new empty file system, mounted; the plain folder itself where that cannot be had.
+def fresh_target(folder, plain_bytes, file_count, mounted):
+    """A new empty folder: the root of a new file system if `mounted`, which fails if that cannot be had.
 
     ext4 avoids what was deleted in it during the last minutes and is several times slower then, so that a restore
     would pay for the deletion of the one before.
@@ -26,7 +26,8 @@ def fresh_target(folder, plain_bytes, file_count):
     image, target = folder / "restore.ext4", folder / "restore"
     target.mkdir()
     try:
-        mounted = _mount(image, target, plain_bytes, file_count)
+        if mounted:
+            _mount(image, target, plain_bytes, file_count)
         try:
             yield target
         finally:
@@ -37,21 +38,18 @@ def fresh_target(folder, plain_bytes, file_count):
         image.unlink(missing_ok=True)
 
 
-def can_mount(folder):
-    """Whether restores get a file system of their own; if not, why."""
+def why_not_mounted(folder):
+    """Why restores cannot get a file system of their own; nothing if they can."""
     if os.geteuid() != 0:
-        return "restores go to the work folder's file system: only root can mount another"
+        return "only root can mount another"
     try:
-        with fresh_target(folder, 1 << 20, 100) as target:
-            own = os.stat(target).st_dev != os.stat(folder).st_dev
+        with fresh_target(folder, 1 << 20, 100, mounted=True):
+            return ""
     except Failed as error:
-        return f"restores go to the work folder's file system: {error}"
-    return "" if own else "restores go to the work folder's file system: a loop device cannot be mounted here"
+        return str(error)
 
 
 def _mount(image, target, plain_bytes, file_count):
-    if os.geteuid() != 0:
-        return False
     # Twice the bytes, since a tool may write a file beside the old one, and a block for the end of each file.
     size = 2 * plain_bytes + file_count * (4096 + NODE_BYTES) + EXTRA_BYTES
     with open(image, "wb") as made:
@@ -59,13 +57,8 @@ def _mount(image, target, plain_bytes, file_count):
     nodes = ["-N", str(2 * file_count + 10000), "-m", "0"]
     # Tables made now, or the kernel would write them during the restore.
     now = ["-E", "lazy_itable_init=0,lazy_journal_init=0"]
-    try:
-        command.run(["mkfs.ext4", "-q", "-F", *nodes, *now, image])
-        command.run(["mount", "-o", "loop", image, target])
-    except Failed:
-        image.unlink(missing_ok=True)
-        return False
-    return True
+    command.run(["mkfs.ext4", "-q", "-F", *nodes, *now, image])
+    command.run(["mount", "-o", "loop", image, target])
 
 
 def difference(source, target):
