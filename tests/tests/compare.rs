@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::support::run::{Run, finish};
 
@@ -141,4 +141,55 @@ fn a_seed_decides_every_byte_that_is_compared() {
     assert!(first.len() > 300, "{}", first.len());
     assert!(first == made("5"), "the same seed made other bytes");
     assert!(first != made("6"), "another seed made the same bytes");
+}
+
+/// What the modules of the comparison make of rows: the lines of its summary.
+fn summary(report: &Value) -> Vec<Vec<String>> {
+    let program = "import json, sys\nsys.dont_write_bytecode = True\nsys.path.insert(0, sys.argv[1])\n\
+         import results, summary\nreport = json.load(sys.stdin)\n\
+         report['medians'] = results.summarise(report['rows'])\n\
+         print(json.dumps(summary.table(report)))";
+    let mut command = Command::new("python3");
+    command.args(["-c", program]).arg(workspace().join("benches/compare"));
+    let run = finish(&mut command, Some(report.to_string().as_bytes())).ok();
+    serde_json::from_slice(&run.stdout).unwrap()
+}
+
+#[test]
+fn the_best_other_tool_is_that_of_the_median_that_did_the_whole_step() {
+    let row = |step: &str, tool: &str, wall_secs: f64, error: &str| {
+        json!({
+            "corpus": "media", "step": step, "label": step, "tool": tool, "error": error,
+            "wall_secs": wall_secs, "cpu_secs": 1.0, "peak_rss_bytes": 1, "sync_secs": 0.0,
+            "stored_bytes": 100.0 * wall_secs, "allocated_bytes": 1,
+        })
+    };
+    let report = json!({
+        "corpora": [{"name": "media"}],
+        "tools": [
+            {"name": "coffer", "partial": {}},
+            {"name": "restic", "partial": {}},
+            {"name": "bupstash", "partial": {"verify": "less"}},
+        ],
+        "rows": [
+            // The median of three, not their mean or their best.
+            row("first", "coffer", 1.0, ""), row("first", "coffer", 9.0, ""),
+            row("first", "coffer", 2.0, ""),
+            row("first", "restic", 5.0, ""), row("first", "bupstash", 4.0, ""),
+            // A failure is no figure.
+            row("restore", "coffer", 2.0, ""), row("restore", "restic", 6.0, ""),
+            row("restore", "bupstash", 1.0, "the restore differs"),
+            // Nor is part of a step.
+            row("verify", "coffer", 4.0, ""), row("verify", "restic", 2.0, ""),
+            row("verify", "bupstash", 1.0, ""),
+        ],
+    });
+    let wanted = [
+        ["time", "media"],
+        ["first", "2.00 (bupstash)"],
+        ["restore", "3.00 (restic)"],
+        ["verify", "0.50 (restic)"],
+        ["bytes stored by all backups", "2.00 (bupstash)"],
+    ];
+    assert_eq!(summary(&report), wanted);
 }
