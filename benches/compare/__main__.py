@@ -55,6 +55,8 @@ def main():
     failed = [row for row in report["rows"] if row["error"]]
     for row in failed:
         say(f"failed: {row['corpus']}, {row['label']}, {row['tool']}, run {row['run']}: {row['error']}")
+    if report["stopped"]:
+        return 130
     return 1 if failed else 0
 
 
@@ -63,19 +65,25 @@ def measure_all(options, tools, corpora, work, mounted):
     described = machine.describe(work)
     started = datetime.datetime.now(datetime.timezone.utc)
     run = comparison.Comparison(options, tools, corpora, work, mounted, say)
-    run.run()
+    try:
+        run.run()
+        stopped = False
+    except (KeyboardInterrupt, SystemExit):
+        # What was measured so far was measured well.
+        stopped = True
     described["load_at_end"] = round(os.getloadavg()[0], 2)
     rows = [dataclasses.asdict(row) for row in run.rows]
     facts = run.corpus_facts
     return {
         "format": 1,
+        "stopped": stopped,
         "started": started.isoformat(timespec="seconds"),
         "machine": described,
         "options": {"scale": options.scale, "runs": options.runs, "seed": options.seed, "steps": options.steps},
         "tools": [{"name": tool.name, "version": tool.version(), "settings": tool.settings, "partial": tool.partial}
                   for tool in tools],
         "corpora": [{"name": corpus.name, "about": corpus.about, "bytes": facts[corpus.name][0],
-                     "files": facts[corpus.name][1]} for corpus in corpora],
+                     "files": facts[corpus.name][1]} for corpus in corpora if corpus.name in facts],
         "rows": rows,
         "medians": results.summarise(rows),
     }

@@ -40,6 +40,8 @@ def facts(report):
     said += [f"{note}." for note in report["notes"]]
     said += [f"Failed: {row['corpus']}, {row['label']}, {row['tool']}: {row['error']}" for row in report["rows"]
              if row["error"]]
+    if report["stopped"]:
+        said.append("The comparison was stopped before its end: some rows are of fewer runs, or missing.")
     return said + [
         "Sources are in the page cache. Time ends when the command ends: what it leaves to the system to write is in "
         "`sync_secs` of the JSON file.",
