@@ -47,11 +47,12 @@ def main():
         why = restored.why_not_mounted(work)
         notes += [f"restores go into the work folder's own file system: {why}"] if why else []
         report = measure_all(options, tools, corpora, work, mounted=not why)
+        report |= {"missing": missing, "notes": notes}
+        # Before cleaning up, which can take minutes and be stopped too.
+        write(options.report, report)
     finally:
         if not options.keep:
             shutil.rmtree(work, ignore_errors=True)
-    report |= {"missing": missing, "notes": notes}
-    write(options.report, report)
     failed = [row for row in report["rows"] if row["error"]]
     for row in failed:
         say(f"failed: {row['corpus']}, {row['label']}, {row['tool']}, run {row['run']}: {row['error']}")

@@ -2,10 +2,12 @@
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
+use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
+use rustix::process::{Pid, Signal};
 use serde_json::{Value, json};
 
 use crate::support::run::{Run, finish};
@@ -17,15 +19,20 @@ fn workspace() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
 }
 
-/// Runs the comparison with all that it writes below `folder`.
-fn compare(folder: &Path, coffer: &Path, options: &[&str]) -> Run {
+/// The comparison with all that it writes below `folder`.
+fn command(folder: &Path, coffer: &Path, options: &[&str]) -> Command {
     let mut command = Command::new("python3");
     command.arg(workspace().join("benches/compare")).args(["--tools", "coffer", "--no-install"]);
     command.args(["--runs", "1", "--settle", "0", "--coffer"]).arg(coffer);
     for name in ["work", "peers", "report"] {
         command.arg(format!("--{name}")).arg(folder.join(name));
     }
-    finish(command.args(options), None)
+    command.args(options);
+    command
+}
+
+fn compare(folder: &Path, coffer: &Path, options: &[&str]) -> Run {
+    finish(&mut command(folder, coffer, options), None)
 }
 
 fn report(folder: &Path) -> Value {
@@ -108,6 +115,25 @@ fn a_comparison_that_does_not_fit_on_the_disk_is_refused() {
     let run = compare(folder.path(), Path::new(COFFER), &options).fails_with(1);
     assert!(run.errors().contains("GB free, and this comparison may need"), "{}", run.errors());
     assert!(!folder.path().join("report/compare.json").exists());
+}
+
+#[test]
+fn a_comparison_that_is_stopped_cleans_up_and_reports_what_it_has() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = ["--scale", "smallest", "--corpora", "tiny", "--runs", "1000"];
+    let mut command = command(folder.path(), Path::new(COFFER), &options);
+    let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
+    let mut said = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
+    assert!(said.any(|line| line.starts_with("run 2/1000")), "it ended before");
+    rustix::process::kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
+    let rest: Vec<String> = said.collect();
+    assert_eq!(child.wait().unwrap().code(), Some(130), "{rest:?}");
+
+    let report = report(folder.path());
+    assert_eq!(report["stopped"], true);
+    let first_run = report["rows"].as_array().unwrap().iter().filter(|row| row["run"] == 1);
+    assert_eq!(first_run.count(), labels("tiny").len());
+    assert_eq!(fs::read_dir(folder.path().join("work")).unwrap().count(), 0);
 }
 
 /// What a comparison backed up of the corpora whose files are always the same: path and bytes.
