@@ -20,6 +20,26 @@ pub fn point(what: &str) {
 }
 
 /// Kills the process in tests with the feature `crash-points`; here it does nothing.
-#[cfg(not(feature = "crash-points"))]
+#[cfg(not(any(feature = "crash-points", test)))]
 #[inline]
 pub fn point(_what: &str) {}
+
+/// Calls what the thread's test has set.
+#[cfg(all(test, not(feature = "crash-points")))]
+pub fn point(what: &str) {
+    HOOK.with_borrow(|hook| hook.iter().for_each(|hook| hook(what)));
+}
+
+#[cfg(test)]
+type Hook = Box<dyn Fn(&str)>;
+
+#[cfg(test)]
+thread_local! {
+    static HOOK: std::cell::RefCell<Option<Hook>> = const { std::cell::RefCell::new(None) };
+}
+
+/// Lets this thread call `hook` at every point from now on.
+#[cfg(test)]
+pub fn set_hook(hook: Hook) {
+    HOOK.set(Some(hook));
+}

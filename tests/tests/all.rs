@@ -2,6 +2,7 @@
 
 mod browse;
 mod commands;
+mod compare;
 mod crashes;
 mod fuzz_smoke;
 mod harm;

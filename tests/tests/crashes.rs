@@ -279,7 +279,7 @@ fn a_first_backup_with_checkpoints_is_gone_on_with_wherever_it_was_killed() {
             with += 1;
             let id = checkpoint["id"].as_str().unwrap();
             let (ran, part) = site.restore(id, &tree);
-            ran.expect(0);
+            assert!(ran.expect(0).err.contains("did not come to its end"));
             assert!(part.0.iter().all(|(path, item)| picture.0.get(path) == Some(item)));
         }
         let next = site.home(&arguments).expect(0);

@@ -3,7 +3,11 @@
 use std::sync::Arc;
 
 use coffer_engine::crypto::{Keyring, KeyringParts, signing_public};
+use coffer_engine::format::footer;
 use coffer_engine::model::*;
+
+/// Bytes of plaintext in a full frame.
+pub const FRAME_LEN: usize = 4 << 20;
 
 /// Keys of a repository that does not exist.
 pub fn keyring() -> Keyring {
@@ -50,6 +54,42 @@ pub fn text(len: usize) -> Vec<u8> {
     }
     text.resize(len, b'\n');
     text
+}
+
+/// Bytes that do not shrink.
+pub fn random(len: usize) -> Vec<u8> {
+    let mut bytes = vec![0; len];
+    Entropy::fixed(b"noise of a benchmark").fill(&mut bytes);
+    bytes
+}
+
+/// A pack of chunks of 1000 bytes, in frames of 64.
+pub fn pack_info(number: u32, chunk_count: usize) -> PackInfo {
+    let entropy = Entropy::fixed(&[b"pack of a benchmark ", &number.to_le_bytes()[..]].concat());
+    let chunk = |_| Chunk { id: ChunkId(entropy.bytes()), len: 1000 };
+    let chunks: Vec<Chunk> = (0..chunk_count).map(chunk).collect();
+    let frame = |chunks: &[Chunk]| Frame {
+        sealed_len: 20_000,
+        plain_len: chunks.iter().map(|chunk| chunk.len).sum(),
+        chunk_count: u32::try_from(chunks.len()).unwrap(),
+        base_count: 0,
+        kind: FrameKind::Full,
+        codec: Codec::Zstd,
+        level: 3,
+    };
+    let frames: Vec<Frame> = chunks.chunks(64).map(frame).collect();
+    let (class, purpose) = (Class::Ordinary, Purpose::Data);
+    let footer = Footer { class, purpose, frames, chunks, bases: Vec::new() };
+    // Its length field, nonce and tag; behind it 8 bytes that end the pack.
+    let sealed_len = footer::encoded_len(&footer) + 48;
+    PackInfo {
+        id: PackId(entropy.bytes()),
+        pack_len: footer::frames_end(&footer) + sealed_len + 8,
+        footer_sealed_len: u32::try_from(sealed_len).unwrap(),
+        epoch: 0,
+        salt: entropy.bytes(),
+        footer,
+    }
 }
 
 /// Files of one chunk in one folder.

@@ -149,6 +149,7 @@ fn tree_options(
         one_file_system: args.one_file_system,
         skip,
         claimed: Vec::new(),
+        databases: Vec::new(),
     };
     options.check().map_err(|problem| Failure::usage(problem.to_string()))?;
     Ok((!options.roots.is_empty()).then_some(options))

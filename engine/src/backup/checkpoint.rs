@@ -8,7 +8,7 @@ use super::assemble::Captured;
 use super::sources::Sources;
 use crate::error::Result;
 use crate::model::{NodeRef, Snapshot, SnapshotState, Source};
-use crate::observe::Silent;
+use crate::observe::{Event, Observer, Silent};
 use crate::repo::{ChunkWriter, Known, Repository};
 
 /// Bytes of new chunks after which a checkpoint is made, however short the time.
@@ -19,6 +19,7 @@ const REST_FACTOR: u32 = 20;
 /// Makes checkpoints of one attempt of a run.
 pub(super) struct Checkpoints<'r> {
     repo: &'r Repository,
+    observer: &'r dyn Observer,
     known: Known<'r>,
     interval: Duration,
     /// The snapshot without what its sources give.
@@ -41,7 +42,7 @@ struct State {
 
 impl<'r> Checkpoints<'r> {
     pub(super) fn new(
-        repo: &'r Repository,
+        (repo, observer): (&'r Repository, &'r dyn Observer),
         known: Known<'r>,
         interval: Duration,
         (blank, seq): (Snapshot, &'r AtomicU64),
@@ -54,18 +55,23 @@ impl<'r> Checkpoints<'r> {
             since: Some(Instant::now()),
             took: Duration::ZERO,
         };
-        Self { repo, known, interval, blank, seq, state: Mutex::new(state) }
+        Self { repo, observer, known, interval, blank, seq, state: Mutex::new(state) }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Goes on with another source, after those of `done`.
-    pub(super) fn begin(&self, source: &Source, done: &Sources) {
+    /// Goes on with another source.
+    pub(super) fn begin(&self, source: &Source) {
+        self.lock().current = Some(source.clone());
+    }
+
+    /// The last of `sources` is done.
+    pub(super) fn end(&self, sources: &Sources) {
         let mut state = self.lock();
-        state.done = done.clone();
-        state.current = Some(source.clone());
+        state.current = None;
+        state.done.follow(sources);
     }
 
     /// True if enough was done since the last one; `given` counts bytes of new chunks.
@@ -92,7 +98,12 @@ impl<'r> Checkpoints<'r> {
     ) -> Result<()> {
         let mut state = self.lock();
         let mut sources = state.done.clone();
-        if let Some(source) = state.current.clone().filter(|_| captured.root.is_some()) {
+        let totals = captured.totals;
+        let files = totals.files_new + totals.files_changed + totals.files_unmodified;
+        // The folders above a database are none.
+        let is_some =
+            |source: &Source| captured.root.is_some() && (source.kind != "sqlite" || files > 0);
+        if let Some(source) = state.current.clone().filter(is_some) {
             sources.add(source, Ok(captured), &Silent);
         }
         state.given = writer.given();
@@ -111,11 +122,18 @@ impl<'r> Checkpoints<'r> {
         writer.settle(Box::new(move || self.finish(&snapshot)))
     }
 
+    /// A checkpoint that cannot be made is no reason to end the run.
     fn finish(&self, snapshot: &Snapshot) -> Result<()> {
         let begun = Instant::now();
+        let lost = self.known.relied.lost(self.repo, self.known.index);
         // Without packs it relied on it would be a snapshot that cannot be restored.
-        if self.known.relied.lost(self.repo, self.known.index)?.is_empty() {
-            self.repo.put_snapshot(snapshot)?;
+        let put = lost.and_then(|lost| match lost.is_empty() {
+            true => self.repo.put_snapshot(snapshot).map(drop),
+            false => Ok(()),
+        });
+        if let Err(error) = put {
+            let what = format!("no checkpoint was made, the backup goes on: {error}");
+            self.observer.event(Event::Note(&what));
         }
         let mut state = self.lock();
         state.took = begun.elapsed();

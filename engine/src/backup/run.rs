@@ -90,9 +90,9 @@ impl Run<'_> {
             }
             _ => {
                 let blank = self.blank(&view, &damage, options);
-                let checkpoints = options
-                    .checkpoint_interval
-                    .map(|interval| Checkpoints::new(repo, known, interval, (blank, &self.seq)));
+                let checkpoints = options.checkpoint_interval.map(|interval| {
+                    Checkpoints::new((repo, self.observer), known, interval, (blank, &self.seq))
+                });
                 let checkpoints = checkpoints.as_ref().filter(|_| !options.dry_run);
                 let context = Context { checkpoints, ..context };
                 self.capture(context, &view, options, &stored)?
@@ -175,7 +175,7 @@ impl Run<'_> {
                     source.parent = parents.first().map(|parent| parent.reference);
                 }
                 if let Some(checkpoints) = context.checkpoints {
-                    checkpoints.begin(&source, &sources);
+                    checkpoints.begin(&source);
                 }
                 let outcome = match asked {
                     SourceOptions::Tree { options, .. } => {
@@ -191,6 +191,9 @@ impl Run<'_> {
                     }
                 };
                 sources.add(source, outcome, self.observer);
+                if let Some(checkpoints) = context.checkpoints {
+                    checkpoints.end(&sources);
+                }
             }
             if sources.list.iter().all(|source| source.status == SourceStatus::Failed) {
                 return Err(Error::new(

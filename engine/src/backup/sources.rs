@@ -11,7 +11,6 @@ use crate::limits;
 use crate::manifest::{self, Names, Start};
 use crate::model::{ChunkId, NodeRef, Source, SourceStatus, Totals};
 use crate::observe::{Event, Observer};
-use crate::source::sqlite::files_of;
 use crate::source::stream::{Input, StreamSource};
 
 /// What the sources gave, ready for a snapshot.
@@ -27,6 +26,13 @@ impl Sources {
     /// True if something asked for is missing.
     pub(super) fn is_partial(&self) -> bool {
         self.errors > 0 || self.list.iter().any(|source| source.status == SourceStatus::Failed)
+    }
+
+    /// Adds the last of `other`, which has one more.
+    pub(super) fn follow(&mut self, other: &Self) {
+        self.list.extend(other.list.last().cloned());
+        (self.totals, self.directories) = (other.totals, other.directories);
+        self.errors = other.errors;
     }
 
     /// Adds a source with what became of it.
@@ -146,14 +152,15 @@ pub(super) fn claim(sources: &mut Vec<SourceOptions>) {
         }
         _ => true,
     });
-    for source in &*sources {
-        if let SourceOptions::Sqlite(DatabaseSource { found: Ok(path), .. }) = source {
-            claimed.extend(files_of(path));
-        }
-    }
+    let database = |source: &SourceOptions| match source {
+        SourceOptions::Sqlite(database) => database.found.as_ref().ok().cloned(),
+        _ => None,
+    };
+    let databases: Vec<_> = sources.iter().filter_map(database).collect();
     for source in sources {
         if let SourceOptions::Tree { options, .. } = source {
             options.claimed.clone_from(&claimed);
+            options.databases.clone_from(&databases);
         }
     }
 }

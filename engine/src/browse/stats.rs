@@ -5,7 +5,9 @@ use std::collections::HashSet;
 use super::{searchable_root, stop_if_asked, tell_damage};
 use crate::error::Result;
 use crate::manifest::{Names, Start, walk_references};
-use crate::model::{ChunkId, NodeRef, PACK_HEADER_LEN, Place, Purpose, Snapshot, SnapshotId};
+use crate::model::{
+    ChunkId, NodeRef, PACK_HEADER_LEN, Place, Purpose, Snapshot, SnapshotId, Source,
+};
 use crate::observe::{Event, Observer, Progress};
 use crate::repo::{ChunkReader, Repository, parse_pack_name};
 
@@ -121,18 +123,15 @@ pub fn stats(
             for source in &snapshot.sources {
                 walk.sizes.entries = walk.sizes.entries.saturating_add(source.entries);
                 walk.sizes.logical_bytes = walk.sizes.logical_bytes.saturating_add(source.bytes);
-                let lists = [source.s_data_ids, source.s_node_ids].into_iter().flatten();
-                let secrets = lists.map(Start::Content);
-                let manifest = searchable_root(source).map(Start::Manifest);
-                manifest.into_iter().chain(secrets).try_for_each(|it| walk.add(it, observer))?;
             }
-            for pending in &snapshot.pending {
-                walk.add(Start::Content(*pending), observer)?;
-            }
+            starts(snapshot).try_for_each(|it| walk.add(it, observer))?;
         }
         stats.snapshots.push((snapshot.sid, own.sizes));
         progress.files_done += 1;
         observer.event(Event::Progress(progress));
+    }
+    if is_all {
+        add_superseded(repo, &mut all, observer)?;
     }
     stats.repository = measure(repo, reader)?;
     if is_all && all.damaged == 0 {
@@ -141,6 +140,30 @@ pub fn stats(
     }
     (stats.total, stats.damaged) = (all.sizes, all.damaged);
     Ok(stats)
+}
+
+/// Adds what the earlier checkpoints of each run need: it is no garbage yet.
+fn add_superseded(repo: &Repository, all: &mut Walk<'_>, observer: &dyn Observer) -> Result<()> {
+    for object in repo.valid_objects(&repo.view()?)? {
+        match repo.load_snapshot(&object) {
+            Ok(snapshot) => starts(&snapshot).try_for_each(|it| all.add(it, observer))?,
+            // Told when the snapshots were listed.
+            Err(error) if error.kind().is_damage() => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// Where everything that a snapshot needs begins.
+fn starts(snapshot: &Snapshot) -> impl Iterator<Item = Start> {
+    let of_source = |source: &Source| {
+        let lists = [source.s_data_ids, source.s_node_ids].into_iter().flatten();
+        let manifest = searchable_root(source).map(Start::Manifest);
+        manifest.into_iter().chain(lists.map(Start::Content)).collect::<Vec<_>>()
+    };
+    let pending = snapshot.pending.iter().copied().map(Start::Content);
+    snapshot.sources.iter().flat_map(of_source).chain(pending)
 }
 
 /// The chunks of one or more snapshots, each counted once.

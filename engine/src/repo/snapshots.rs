@@ -87,17 +87,24 @@ impl Repository {
         view: &View,
         observer: &dyn Observer,
     ) -> Result<Vec<(SnapshotRef, Snapshot)>> {
-        let mut loaded = Vec::new();
-        for object in self.valid_objects(view)? {
-            match self.load_snapshot(&object) {
-                Ok(snapshot) => loaded.push((object, snapshot.seq, snapshot)),
-                Err(error) if error.kind().is_damage() => {
-                    observer.event(Event::Finding(&error.to_string()));
-                }
-                Err(error) => return Err(error),
+        let mut failed = None;
+        // One after the other: a long run leaves many checkpoints.
+        let load = |object| match self.load_snapshot(&object) {
+            Ok(snapshot) => Some(Some((object, snapshot.seq, snapshot))),
+            Err(error) if error.kind().is_damage() => {
+                observer.event(Event::Finding(&error.to_string()));
+                Some(None)
             }
-        }
+            Err(error) => {
+                failed = Some(error);
+                None
+            }
+        };
+        let loaded = self.valid_objects(view)?.into_iter().map_while(load).flatten();
         let mut found: Vec<_> = newest_of_each_run(loaded).into_values().collect();
+        if let Some(error) = failed {
+            return Err(error);
+        }
         found.sort_by_key(|(object, snapshot)| (snapshot.started_ns, object.sid));
         Ok(found)
     }

@@ -32,6 +32,11 @@ pub fn restore(
         let what = format!("source {} {what}", source.name);
         observer.event(Event::Note(&what));
     };
+    if snapshot.state == SnapshotState::Incomplete {
+        let what = "this is a checkpoint of a backup that did not come to its end: it holds what was \
+                    done by then, and no more";
+        observer.event(Event::Note(what));
+    }
     let (mut held, mut sealed) = (Vec::new(), 0);
     for source in sources {
         match source.root {

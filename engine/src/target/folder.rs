@@ -17,7 +17,7 @@ use crate::crash;
 /// Handles kept open at most; evicted ones are opened again from the root.
 const HANDLE_COUNT_MAX: usize = 256;
 /// Tries to reach a directory whose path changes because a staged directory above it gets its name.
-const REOPEN_COUNT_MAX: usize = 8;
+const REOPEN_COUNT_MAX: usize = 1000;
 
 /// A directory below a target.
 #[derive(Debug)]
@@ -239,16 +239,20 @@ impl Target {
     /// `Entry` if the name is taken meanwhile, or by a name that differs only in case on a file
     /// system that does not tell the two apart; the staged directory is removed then.
     pub fn publish(&self, folder: &Arc<Folder>) -> Outcome<()> {
-        let (Some(parent), Some(temporary)) = (&folder.parent, *guard(&folder.temporary)) else {
-            return Ok(());
-        };
+        let Some(parent) = &folder.parent else { return Ok(()) };
         let above = self.handle(parent)?;
+        // Held over the renaming: whoever looks for the directory meanwhile waits for its name.
+        let mut name = guard(&folder.temporary);
+        let Some(temporary) = *name else { return Ok(()) };
         crash::point("publish directory");
         let renamed = rename_to_free(&above, temporary.as_bytes(), &folder.name);
         crash::point("directory published");
-        match renamed {
-            Ok(()) => *guard(&folder.temporary) = None,
-            Err(_) => self.remove_temporary(parent, &temporary, true),
+        if renamed.is_ok() {
+            *name = None;
+        }
+        drop(name);
+        if renamed.is_err() {
+            self.remove_temporary(parent, &temporary, true);
         }
         self.temporaries.release(&temporary);
         renamed.named("publish directory")
@@ -354,4 +358,41 @@ pub(super) fn widen(above: &OwnedFd, name: &[u8], mode: u32) -> rustix::io::Resu
     let held = rustix::fs::openat(above, name, flags, Mode::empty())?;
     let path = format!("/proc/self/fd/{}", held.as_raw_fd());
     rustix::fs::chmod(path, Mode::from_raw_mode(mode | 0o700))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::thread;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::crash;
+    use crate::target::Policy;
+
+    #[test]
+    fn a_directory_is_found_while_it_gets_its_name() {
+        let scratch = tempfile::tempdir().unwrap();
+        let target = Target::open(scratch.path(), Policy::default()).unwrap();
+        for name in [b"one", b"two"] {
+            let folder = target.make_folder(target.root(), name, 1, false).unwrap();
+            let inner = target.make_folder(&folder, b"inner", 1, false).unwrap();
+            let is_done = AtomicBool::new(false);
+            thread::scope(|scope| {
+                scope.spawn(|| {
+                    // The thread is held up where it hurts most.
+                    crash::set_hook(Box::new(|_| thread::sleep(Duration::from_millis(20))));
+                    target.publish(&folder).unwrap();
+                    is_done.store(true, Ordering::SeqCst);
+                });
+                while !is_done.load(Ordering::SeqCst) {
+                    for looked_for in [&folder, &inner] {
+                        guard(&folder.handle).take();
+                        guard(&looked_for.handle).take();
+                        target.handle(looked_for).unwrap();
+                    }
+                }
+            });
+        }
+    }
 }

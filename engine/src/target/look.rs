@@ -70,7 +70,7 @@ impl Look {
             opened => opened.map_err(failed)?,
         };
         let stat = rustix::fs::fstat(&root).map_err(failed)?;
-        let kept = kept.iter().filter_map(|path| inode_of(path)).collect();
+        let kept = kept.iter().flat_map(|path| inodes_of(path)).collect();
         Ok(Some(Self { root, device: stat.st_dev, kept }))
     }
 
@@ -104,7 +104,7 @@ impl Look {
     }
 
     /// The names in the directory `path` below the target, temporaries apart, in order; none if it
-    /// is no directory, or stands on another file system than the target.
+    /// is no directory, stands on another file system than the target, or is never removed.
     ///
     /// # Errors
     /// From the system.
@@ -115,6 +115,11 @@ impl Look {
             Err(errno) => return Err(TargetError::from_errno("open directory", errno)),
         };
         if !self.is_here(&folder).named("look at directory")? {
+            return Ok(None);
+        }
+        let stat = rustix::fs::fstat(&folder).named("look at directory")?;
+        // What was moved here since the snapshot was made is no extra of it.
+        if self.kept.contains(&(stat.st_dev, stat.st_ino)) {
             return Ok(None);
         }
         let mut names = Vec::new();
@@ -270,6 +275,12 @@ pub fn room_at(dir: &Path) -> Result<Room> {
 /// Device and number of what `path` leads to.
 fn inode_of(path: &Path) -> Option<(u64, u64)> {
     fs::metadata(path).ok().map(|it| (it.dev(), it.ino()))
+}
+
+/// Of what stands there, and of the link that leads to it.
+fn inodes_of(path: &Path) -> impl Iterator<Item = (u64, u64)> {
+    let link = fs::symlink_metadata(path).ok().map(|it| (it.dev(), it.ino()));
+    inode_of(path).into_iter().chain(link)
 }
 
 fn split(path: &[u8]) -> (&[u8], &[u8]) {

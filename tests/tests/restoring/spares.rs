@@ -197,3 +197,21 @@ fn the_repository_is_no_target_to_delete_in_and_the_key_file_stays() {
     run::finish(&mut command, None).ok();
     assert_eq!(names(&target), ["/file", "/keys", "/keys/key"]);
 }
+
+#[test]
+fn a_repository_that_was_moved_into_a_folder_of_the_snapshot_stays() {
+    let scene = Scene::new();
+    make::file(&scene.source, "backups/old", "x");
+    let id = scene.backup();
+    let moved = scene.source.join("backups");
+    fs::remove_dir_all(&moved).unwrap();
+    fs::rename(&scene.repo, &moved).unwrap();
+    std::os::unix::fs::symlink(&moved, &scene.repo).unwrap();
+    make::file(&scene.source, "extra", "x");
+    let before = tree::of(&moved);
+    let from = format!("{id}:{}", scene.source.display());
+    scene.restore_into(&from, &scene.source, &DELETE).ok();
+    assert!(!scene.source.join("extra").exists());
+    assert!(before.keys().all(|name| tree::of(&moved).contains_key(name)));
+    assert_eq!(scene.listed(), [id]);
+}

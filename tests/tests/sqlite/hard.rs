@@ -143,7 +143,44 @@ fn commits_in_a_wal_that_cannot_be_recovered_are_told() {
     drop(connection);
     disk.make_read_only();
     let run = scene.coffer(["--json", "backup", scene.source.to_str().unwrap()]).fails_with(3);
-    assert!(run.errors().contains("its WAL holds commits"), "{}", run.errors());
+    assert!(run.errors().contains("-wal beside it holds commits"), "{}", run.errors());
     let restored = scene.restored(&run.snapshot_id()).join("disk");
     assert!(restored.join("live.db").exists() && !restored.join("app.db").exists());
+}
+
+#[test]
+fn a_transaction_that_must_be_rolled_back_first_is_told() {
+    let scene = Scene::new();
+    let elsewhere = scene.path("live.db");
+    let connection = app::create(&elsewhere, "delete", 3_000_000);
+    // Pages of a transaction are in the file already, as after a crash in the middle of it.
+    let torn = "PRAGMA cache_size = 10; BEGIN; UPDATE filling SET text = text || 'torn'";
+    connection.execute_batch(torn).unwrap();
+    let path = scene.source.join("app.db");
+    for end in ["", "-journal"] {
+        fs::copy(scene.path(&format!("live.db{end}")), scene.source.join(format!("app.db{end}")))
+            .unwrap();
+    }
+    make::file(&scene.source, "file", "x");
+    let source = scene.source.to_str().unwrap();
+    let run = scene.coffer(["--json", "backup", source]).fails_with(3);
+    assert!(run.errors().contains("a transaction to roll back"), "{}", run.errors());
+    let restored = scene.restored(&run.snapshot_id());
+    assert!(restored.join("file").exists() && !restored.join("app.db").exists());
+    // Its application comes back, and rolls back.
+    assert_eq!(app::turn_of(&path), 0);
+    let run = scene.coffer(["--json", "backup", source]).ok();
+    assert_eq!(app::turn_of(&scene.restored(&run.snapshot_id()).join("app.db")), 0);
+}
+
+#[test]
+fn another_name_of_a_named_database_is_told() {
+    let scene = Scene::new();
+    let path = scene.source.join("app.db");
+    drop(app::create(&path, "delete", 100_000));
+    fs::hard_link(&path, scene.source.join("twin.db")).unwrap();
+    let (source, named) = (scene.source.to_str().unwrap(), path.to_str().unwrap());
+    let run = scene.coffer(["-vv", "backup", "--sqlite", named, source]).ok();
+    let text = run.text();
+    assert!(text.lines().any(|it| it.contains("excluded") && it.contains("twin.db")), "{text}");
 }

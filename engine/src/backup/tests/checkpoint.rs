@@ -1,4 +1,5 @@
 use std::io::{self, Read};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -8,6 +9,7 @@ use crate::model::*;
 use crate::observe::{Event, Observer, Silent};
 use crate::repo::testing::*;
 use crate::source::stream::{Input, StreamSource};
+use crate::store::{FaultStore, Operation, When};
 
 const FILE_LEN: usize = 3 << 20;
 const FILES: u64 = 12;
@@ -148,4 +150,26 @@ fn a_dry_run_and_a_run_without_anything_new_leave_none() {
     fixture.backup("first");
     backup(&fixture.open("second"), options(&fixture, Duration::ZERO), &Silent).unwrap();
     assert_eq!(fixture.names("snapshots/").len(), 2);
+}
+
+#[test]
+fn a_checkpoint_that_cannot_be_made_does_not_end_the_run() {
+    let mut went_on = 0;
+    for nth in 1..=12 {
+        let fixture = Fixture::new();
+        fill(&fixture, 0..FILES);
+        let store = Arc::new(FaultStore::new(fixture.memory.clone()));
+        let repo = fixture.try_open(store.clone(), "first").unwrap();
+        store.fail(Some(Operation::Create), nth, When::Before);
+        let heard = Heard::default();
+        let run = backup(&repo, options(&fixture, Duration::ZERO), &heard);
+        let lines = heard.lines.lock().unwrap();
+        let is_told = lines.iter().any(|line| line.contains("no checkpoint was made"));
+        assert_eq!(run.is_ok(), is_told, "{lines:?}");
+        if is_told {
+            went_on += 1;
+            assert!(fixture.read_all().unwrap().contains(&fixture.wanted()));
+        }
+    }
+    assert!(went_on > 0, "no put of a checkpoint failed");
 }

@@ -56,8 +56,9 @@ pub(super) fn read(
             }
             Pages::Failed(_) => return Err(unreadable()),
             Pages::Facts(facts) => {
+                let is_sound = facts.is_sound() || facts.unchecked().is_some();
                 let bytes = SecretBytes::new(std::mem::take(&mut *bytes));
-                return Ok(Database::Whole(bytes, facts.is_sound()));
+                return Ok(Database::Whole(bytes, is_sound));
             }
         }
     }

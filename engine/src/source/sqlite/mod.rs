@@ -64,20 +64,20 @@ pub fn begins_as_database(path: &Path) -> bool {
 /// Bytes of the WAL of the database at `path`; 0 without one.
 #[must_use]
 pub fn wal_len(path: &Path) -> u64 {
-    let mut wal = path.as_os_str().to_owned();
-    wal.push(SIDECARS[0]);
-    std::fs::metadata(wal).map_or(0, |meta| meta.len())
+    std::fs::metadata(beside(path, SIDECARS[0])).map_or(0, |meta| meta.len())
+}
+
+/// The file of the database at `path` whose name has this at its end.
+fn beside(path: &Path, end: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(end);
+    PathBuf::from(name)
 }
 
 /// The files of the database at `path`: itself and its sidecars, which may not be there.
 #[must_use]
 pub fn files_of(path: &Path) -> Vec<PathBuf> {
-    let with = |end: &str| {
-        let mut name = path.as_os_str().to_owned();
-        name.push(end);
-        PathBuf::from(name)
-    };
-    [""].into_iter().chain(SIDECARS).map(with).collect()
+    [""].into_iter().chain(SIDECARS).map(|end| beside(path, end)).collect()
 }
 
 /// The name of the database a sidecar belongs to; none for other names.

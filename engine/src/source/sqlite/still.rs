@@ -1,11 +1,12 @@
 //! Databases that are read without locks: where nothing can be written beside them.
 
 use std::fs;
+use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use super::capture::Failure;
-use super::wal_len;
+use super::{SIDECARS, beside};
 
 /// Inode, length, and times of change, seconds and nanoseconds each, of a file that nobody writes.
 #[derive(PartialEq, Eq)]
@@ -17,12 +18,20 @@ pub(super) struct Still {
 }
 
 impl Still {
-    /// The state of a database that holds everything itself.
+    /// The state of a database that holds everything itself: nothing waits beside it to be played in or
+    /// to be rolled back.
     pub(super) fn of(path: &Path) -> Result<Self, Failure> {
-        if wal_len(path) > 0 {
-            let what = "its folder cannot be written to, and its WAL holds commits that SQLite must \
-                        recover first: open it once where it can be written to, or give that right";
-            return Err(Failure::Database(what.to_owned()));
+        let [wal, _, journal] = SIDECARS;
+        for (end, what) in [(wal, "commits to recover"), (journal, "a transaction to roll back")] {
+            let found = fs::symlink_metadata(beside(path, end));
+            if found.is_ok_and(|found| found.len() == 0) || is_absent(path, end) {
+                continue;
+            }
+            let what = format!(
+                "{end} beside it holds {what} first, and that takes the right to write there: let \
+                 its application open it once"
+            );
+            return Err(Failure::Database(what));
         }
         let found = fs::metadata(path).map_err(|error| Failure::Database(error.to_string()))?;
         Ok(Self {
@@ -42,4 +51,9 @@ impl Still {
                     to its folder";
         Err(Failure::Database(what.to_owned()))
     }
+}
+
+fn is_absent(path: &Path, end: &str) -> bool {
+    let found = fs::symlink_metadata(beside(path, end));
+    found.is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
 }

@@ -15,6 +15,7 @@ use super::TreeOptions;
 use super::directory::Directory;
 use super::stat::Stat;
 use crate::error::SourceError;
+use crate::source::sqlite::{base_of, files_of};
 
 /// The file that marks a cache directory, and how its content begins (bford.info/cachedir).
 pub(super) const CACHE_TAG: &[u8] = b"CACHEDIR.TAG";
@@ -37,6 +38,8 @@ pub enum Exclusion {
     Reserved,
     /// Another source has it; its path is not for everyone.
     Claimed,
+    /// A database that another source has, or a file that belongs to one.
+    Database,
 }
 
 impl fmt::Display for Exclusion {
@@ -49,6 +52,7 @@ impl fmt::Display for Exclusion {
             Self::Marker => "contents of a directory with a marker file",
             Self::Reserved => "belongs to the backup itself",
             Self::Claimed => "belongs to another source",
+            Self::Database => "a database of another source",
         })
     }
 }
@@ -64,9 +68,13 @@ pub(super) struct Rules {
     /// Device and inode of what is never read.
     reserved: Vec<(u64, u64)>,
     /// The same, and raw paths relative to `/`, of what another source has: a file that is replaced
-    /// has a new inode.
+    /// has a new inode. Files beside databases go by their paths alone, since their inodes are soon
+    /// those of other files.
     claimed: Vec<(u64, u64)>,
     claimed_paths: Vec<Vec<u8>>,
+    /// The same of databases.
+    databases: Vec<(u64, u64)>,
+    database_paths: Vec<Vec<u8>>,
 }
 
 /// Device and inode of what is there, symbolic links followed.
@@ -82,6 +90,12 @@ impl Rules {
                 return Err(SourceError::new(marker.as_bytes(), "not the name of a file"));
             }
         }
+        let is_beside = |path: &&PathBuf| {
+            let base = base_of(path.as_os_str().as_bytes()).map(OsStr::from_bytes);
+            base.is_some_and(|base| options.claimed.iter().any(|it| it.as_os_str() == base))
+        };
+        let claimed: Vec<_> =
+            options.claimed.iter().filter(|path| !is_beside(path)).cloned().collect();
         Ok(Self {
             patterns: patterns(options)?,
             markers: options.exclude_if_present.iter().map(|name| name.clone().into()).collect(),
@@ -89,8 +103,15 @@ impl Rules {
             larger_than: options.exclude_larger_than,
             one_file_system: options.one_file_system,
             reserved: inodes(&options.skip),
-            claimed: inodes(&options.claimed),
+            claimed: inodes(&claimed),
             claimed_paths: options.claimed.iter().map(|path| relative(path)).collect(),
+            databases: inodes(&options.databases),
+            database_paths: options
+                .databases
+                .iter()
+                .flat_map(|path| files_of(path))
+                .map(|path| relative(&path))
+                .collect(),
         })
     }
 
@@ -114,6 +135,13 @@ impl Rules {
         !self.claimed_paths.is_empty()
             && (self.claimed.contains(&(stat.dev, stat.inode))
                 || self.claimed_paths.contains(&directory.join(name)))
+    }
+
+    /// True if a database of another source stands under `name`, or a file that belongs to one.
+    pub(super) fn is_database(&self, directory: &Directory, name: &[u8], stat: &Stat) -> bool {
+        !self.database_paths.is_empty()
+            && (self.databases.contains(&(stat.dev, stat.inode))
+                || self.database_paths.contains(&directory.join(name)))
     }
 
     pub(super) fn is_too_large(&self, size: u64) -> bool {

@@ -238,6 +238,9 @@ impl Lister {
         if rules.is_claimed(&visit.directory, name.to_bytes(), stat) {
             return Fate::Exclude(Exclusion::Claimed);
         }
+        if rules.is_database(&visit.directory, name.to_bytes(), stat) {
+            return Fate::Exclude(Exclusion::Database);
+        }
         let is_directory = stat.file_type().is_dir();
         let way = visit.way.as_deref().and_then(|way| way.child(name));
         let is_root = way.is_some_and(|way| way.is_root);

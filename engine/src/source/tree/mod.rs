@@ -52,6 +52,8 @@ pub struct TreeOptions {
     pub skip: Vec<PathBuf>,
     /// Left out without a word, by path and by inode: another source has them.
     pub claimed: Vec<PathBuf>,
+    /// Databases that another source has: they and the files beside them, by path, are left out.
+    pub databases: Vec<PathBuf>,
 }
 
 impl TreeOptions {
