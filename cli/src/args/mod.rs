@@ -104,9 +104,6 @@ pub struct GlobalArgs {
     /// Folder of the cache; may be deleted at any time [env: COFFER_CACHE_DIR]
     #[arg(long, global = true, value_name = "DIR", conflicts_with = "no_cache")]
     pub cache_dir: Option<PathBuf>,
-    /// Memory to take at most, 64M or more; key derivation from a password comes before and on top
-    #[arg(long, global = true, value_name = "SIZE", default_value = "128M", value_parser = values::memory)]
-    pub memory: u64,
     /// Use no cache
     #[arg(long, global = true)]
     pub no_cache: bool,

@@ -1,6 +1,5 @@
 //! Values of options: sizes, durations, snapshot names.
 
-use coffer_engine::model::MemoryBound;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::time::Duration;
@@ -30,19 +29,6 @@ pub fn size(text: &str) -> Result<u64, String> {
     }
     let number: u64 = number.parse().map_err(|_| format!("`{text}` is too large"))?;
     number.checked_mul(factor).ok_or_else(|| format!("`{text}` is too large"))
-}
-
-/// Parses a bound on memory: a [`size`] that can be held.
-///
-/// # Errors
-/// When the text is no size, or one below 64 MiB.
-pub fn memory(text: &str) -> Result<u64, String> {
-    match size(text)? {
-        bytes if bytes < MemoryBound::MIN => {
-            Err(format!("`{text}` is not enough: give at least {} MiB", MemoryBound::MIN >> 20))
-        }
-        bytes => Ok(bytes),
-    }
 }
 
 /// Parses a duration: `2s`, `500ms`, `1m`, `1h`.

@@ -46,7 +46,7 @@ pub fn create(
             state_dir: settings.state_dir.clone(),
             entropy: Entropy::system(),
             clock: Clock::system(),
-            memory: MemoryBound::new(context.global.memory),
+            memory: MemoryBound::default(),
         },
     };
     let store = LocalStore::create(settings.repository.clone())?;

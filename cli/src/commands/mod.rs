@@ -107,7 +107,7 @@ impl Context {
             state_dir: settings.state_dir.clone(),
             entropy: Entropy::system(),
             clock: Clock::system(),
-            memory: MemoryBound::new(self.global.memory),
+            memory: MemoryBound::default(),
         };
         Repository::open(store, options, &self.watcher())
             .map_err(|error| Failure::opening(&settings.shown(), error))
