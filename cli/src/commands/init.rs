@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use coffer_engine::crypto::slot::KdfStrength;
 use coffer_engine::error::Kind;
-use coffer_engine::model::{Clock, Entropy};
+use coffer_engine::model::{Clock, Entropy, MemoryBound};
 use coffer_engine::repo::{InitOptions, OpenOptions, Repository};
 use coffer_engine::store::LocalStore;
 
@@ -46,6 +46,7 @@ pub fn create(
             state_dir: settings.state_dir.clone(),
             entropy: Entropy::system(),
             clock: Clock::system(),
+            memory: MemoryBound::default(),
         },
     };
     let store = LocalStore::create(settings.repository.clone())?;

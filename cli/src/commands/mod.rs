@@ -21,7 +21,7 @@ use std::sync::Arc;
 
 use coffer_engine::error::Kind;
 use coffer_engine::model::Snapshot;
-use coffer_engine::model::{Clock, Entropy};
+use coffer_engine::model::{Clock, Entropy, MemoryBound};
 use coffer_engine::repo::{Filter, OpenOptions, Repository};
 use coffer_engine::store::{LocalStore, Store};
 
@@ -107,6 +107,7 @@ impl Context {
             state_dir: settings.state_dir.clone(),
             entropy: Entropy::system(),
             clock: Clock::system(),
+            memory: MemoryBound::default(),
         };
         Repository::open(store, options, &self.watcher())
             .map_err(|error| Failure::opening(&settings.shown(), error))

@@ -28,8 +28,8 @@ use crate::source::tree::{TreeOptions, Walk};
 
 /// A stream without a byte is no backup of anything.
 const EMPTY: &str = "is empty: did the command before it fail?";
-/// Batches that may wait for the assembler; each holds at most a part's bytes.
-const BATCH_QUEUE_COUNT: usize = 4;
+/// Batches in work besides those that wait: one is given out, one is assembled.
+const BATCH_OUTSIDE_COUNT: usize = 2;
 
 /// What a capture works with.
 #[derive(Clone, Copy)]
@@ -170,8 +170,10 @@ fn files<'r>(
     };
     let stopped = AtomicBool::new(false);
     thread::scope(|scope| {
+        let in_work = context.repo.memory().batch_count(read::PART_LEN);
+        let batches_waiting = in_work - BATCH_OUTSIDE_COUNT.min(in_work);
         let (batches, batch_queue) = bounded::<(Batch, Sender<Message>)>(1);
-        let (ordered, ordered_queue) = bounded::<Receiver<Message>>(BATCH_QUEUE_COUNT);
+        let (ordered, ordered_queue) = bounded::<Receiver<Message>>(batches_waiting);
         for _ in 0..reader_count() {
             let (reading, batch_queue) = (&reading, batch_queue.clone());
             scope.spawn(move || read::run(reading, &batch_queue));

@@ -18,7 +18,7 @@ use crate::source::sqlite::is_database;
 use crate::source::tree::{DataReader, Found, OpenFile};
 
 /// Bytes read before chunks are handed on.
-pub(super) const PART_LEN: usize = 4 << 20;
+pub(super) const PART_LEN: usize = 2 << 20;
 /// Bytes looked at to tell media from other files (format-spec page 7).
 const PROBE_LEN: usize = 64 << 10;
 /// Bytes after which a file that was small when it was opened is taken as changed.

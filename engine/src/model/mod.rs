@@ -7,6 +7,7 @@ mod entry;
 mod id;
 mod keys;
 mod located;
+mod memory;
 mod path;
 mod place;
 mod snapshot;
@@ -26,6 +27,7 @@ pub use keys::{
     SlotKind,
 };
 pub use located::{FramePlace, FrameView, PACK_HEADER_LEN, PackMeta, PackNumber, Place};
+pub use memory::MemoryBound;
 pub use path::{EntryPath, PathProblem, compare_paths};
 pub use place::{
     Base, Chunk, Class, Codec, Footer, Frame, FrameKind, ObjectKind, PackInfo, Purpose,

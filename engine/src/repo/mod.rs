@@ -33,7 +33,9 @@ use crate::chunk::standard_profiles;
 use crate::crypto::{Author, Keyring};
 use crate::error::Result;
 use crate::index::Index;
-use crate::model::{Clock, ConfigBody, Entropy, PackInfo, Profile, RepositoryId, SegmentId};
+use crate::model::{
+    Clock, ConfigBody, Entropy, MemoryBound, PackInfo, Profile, RepositoryId, SegmentId,
+};
 use crate::observe::{Event, Observer};
 use crate::store::Store;
 
@@ -43,6 +45,7 @@ pub struct Repository {
     unlocked: keys::Unlocked,
     entropy: Entropy,
     clock: Clock,
+    memory: MemoryBound,
     author: Author,
     cache: Option<Cache>,
     state: StateDir,
@@ -90,6 +93,12 @@ impl Repository {
     #[must_use]
     pub fn clock(&self) -> Clock {
         self.clock
+    }
+
+    /// The bound on memory.
+    #[must_use]
+    pub fn memory(&self) -> MemoryBound {
+        self.memory
     }
 
     /// This host, as it signs.

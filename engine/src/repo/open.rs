@@ -8,7 +8,9 @@ use crate::cache::{Cache, StateDir};
 use crate::crypto::{Author, Credential, object_hash};
 use crate::error::{Error, Kind, Result};
 use crate::limits;
-use crate::model::{Clock, Entropy, HashedNumber, ObjectHash, RepositoryId, SnapshotRef};
+use crate::model::{
+    Clock, Entropy, HashedNumber, MemoryBound, ObjectHash, RepositoryId, SnapshotRef,
+};
 use crate::observe::{Event, Observer};
 use crate::store::Store;
 
@@ -27,6 +29,7 @@ pub struct OpenOptions {
     pub state_dir: PathBuf,
     pub entropy: Entropy,
     pub clock: Clock,
+    pub memory: MemoryBound,
 }
 
 /// What this host saw last of a repository.
@@ -85,6 +88,7 @@ impl Repository {
             unlocked,
             entropy: options.entropy,
             clock: options.clock,
+            memory: options.memory,
             author,
             cache,
             state,

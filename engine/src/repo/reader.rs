@@ -7,11 +7,13 @@ use super::{Repository, pack_name};
 use crate::error::{Error, Kind, Result};
 use crate::index::Index;
 use crate::limits;
-use crate::model::{Base, ChunkId, Class, FrameKind, NodeRef, PackNumber, Place, Purpose};
+use crate::model::{
+    Base, ChunkId, Class, FrameKind, MemoryBound, NodeRef, PackNumber, Place, Purpose,
+};
 use crate::pack;
 
 /// Plaintext of frames kept for the next look, bytes.
-const CACHE_LEN_MAX: usize = 16 << 20;
+const CACHE_LEN_MAX: usize = 8 << 20;
 
 /// Reads chunks of one repository; callable from several threads.
 pub struct ChunkReader<'r> {
@@ -26,6 +28,12 @@ impl<'r> ChunkReader<'r> {
     #[must_use]
     pub fn new(repo: &'r Repository, index: Arc<Index>) -> Self {
         Self { repo, index, cache: Mutex::default(), fetched_bytes: AtomicU64::new(0) }
+    }
+
+    /// The bound on memory.
+    #[must_use]
+    pub fn memory(&self) -> MemoryBound {
+        self.repo.memory()
     }
 
     /// The index.

@@ -56,6 +56,7 @@ impl Fixture {
             clock: Clock::fixed(
                 NOW_NS + self.openings.fetch_add(1, Ordering::SeqCst) * 1_000_000_000,
             ),
+            memory: MemoryBound::default(),
         }
     }
 

@@ -16,8 +16,6 @@ use crate::model::NodeRef;
 use crate::observe::Action;
 use crate::target::{Durability, FilePlan, Outcome, Target};
 
-/// Plaintext of frames held at a time, bytes; their sealed bytes come on top.
-const PLAIN_BYTES_MAX: u64 = 32 << 20;
 /// Incomplete files kept open; more are closed and opened again.
 const OPEN_COUNT_MAX: usize = 256;
 
@@ -41,6 +39,8 @@ pub(super) struct Writer<'a> {
     pub(super) links: &'a Links,
     pub(super) is_sparse: bool,
     pub(super) thread_count: usize,
+    /// Plaintext of frames held at a time, bytes; their sealed bytes come on top.
+    pub(super) plain_len: u64,
     pub(super) open_count: AtomicUsize,
 }
 
@@ -61,7 +61,7 @@ impl Writer<'_> {
             .collect();
         let (next_group, next_copy, next_empty) =
             (AtomicUsize::new(0), AtomicUsize::new(0), AtomicUsize::new(0));
-        let gate = Gate::default();
+        let gate = Gate::new(self.plain_len);
         let work = || {
             while let Some(group) = take(&groups, &next_group) {
                 if self.report.is_stopped() {
@@ -367,16 +367,21 @@ fn file_of<'b>(batch: &'b Batch, piece: &Piece) -> &'b BatchFile {
 }
 
 /// Bounds the plaintext in memory: a frame waits until those before it are written.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Gate {
+    len_max: u64,
     held: Mutex<u64>,
     freed: Condvar,
 }
 
 impl Gate {
+    fn new(len_max: u64) -> Self {
+        Self { len_max, held: Mutex::default(), freed: Condvar::new() }
+    }
+
     fn enter(&self, len: u64) {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        while *held > 0 && *held + len > PLAIN_BYTES_MAX {
+        while *held > 0 && *held + len > self.len_max {
             held = self.freed.wait(held).unwrap_or_else(PoisonError::into_inner);
         }
         *held += len;

@@ -290,6 +290,7 @@ fn run<'a>(
         links,
         is_sparse: options.sparse,
         thread_count: cores.clamp(1, THREAD_COUNT_MAX),
+        plain_len: origin.plain_len,
         open_count: AtomicUsize::new(0),
     };
     let needs_sync = AtomicBool::new(false);

@@ -36,6 +36,8 @@ pub struct Origin<'a> {
     pub chunk: &'a (dyn Fn(&NodeRef) -> Result<Vec<u8>> + Sync + 'a),
     /// Nobody but their owner may see the files before they are complete.
     pub is_secret: bool,
+    /// Plaintext of frames that may be opened at once, bytes.
+    pub plain_len: u64,
     /// Bytes of all files as the snapshot tells them, if it does.
     pub bytes_total: Option<u64>,
     /// The same of entries.

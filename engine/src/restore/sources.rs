@@ -156,6 +156,7 @@ fn restore_held(
             is_chunk: &is_chunk,
             chunk: &chunk,
             is_secret: root.class == Class::S,
+            plain_len: reader.memory().plain_len(),
             bytes_total: Some(source.bytes),
             entries_total: Some(source.entries),
             is_chosen: *is_chosen,

@@ -13,9 +13,6 @@ use crate::observe::{Event, Observer, Progress};
 use crate::pack;
 use crate::repo::{ChunkReader, Repository, pack_name};
 
-/// Stored bytes read before their frames are opened, in parallel.
-const WINDOW_LEN: u64 = 8 << 20;
-
 /// Verifies every pack in the store, in the order of names.
 pub(super) fn verify(
     repo: &Repository,
@@ -133,7 +130,7 @@ fn verify_bytes(
     hasher.update(&read(0, crate::crypto::HEADER_LEN)?);
     let reader = ChunkReader::new(repo, std::sync::Arc::clone(&checked.index));
     let views: Vec<FrameView<'_>> = info.footer.views().collect();
-    for window in windows(&views) {
+    for window in windows(&views, repo.memory().plain_len()) {
         if observer.is_interrupted() {
             return Err(Error::new(Kind::Interrupted, "interrupted"));
         }
@@ -216,20 +213,20 @@ fn open(
     pack::check_chunks(repo.keyring(), meta.class, meta.purpose, &plain, view.chunks)
 }
 
-/// Runs of frames of about [`WINDOW_LEN`] stored bytes.
-fn windows<'v, 'f>(views: &'v [FrameView<'f>]) -> impl Iterator<Item = &'v [FrameView<'f>]> {
+/// Runs of frames that expand to at most `plain_len` bytes together, or of one.
+fn windows<'v, 'f>(
+    views: &'v [FrameView<'f>],
+    plain_len: u64,
+) -> impl Iterator<Item = &'v [FrameView<'f>]> {
     let mut rest = views;
     std::iter::from_fn(move || {
         let mut bytes = 0;
-        let count = rest
-            .iter()
-            .take_while(|view| {
-                let fits = bytes < WINDOW_LEN;
-                bytes += u64::from(view.place.sealed_len);
-                fits
-            })
-            .count();
-        if count == 0 {
+        let fits = |view: &&FrameView<'f>| {
+            bytes += u64::from(view.place.plain_len);
+            bytes <= plain_len
+        };
+        let count = rest.iter().take_while(fits).count().max(1);
+        if rest.is_empty() {
             return None;
         }
         let (window, after) = rest.split_at(count);

@@ -6,7 +6,7 @@ use coffer_engine::crypto::{
     Credential, Header, Keyring, Place, SignatureState, object_hash, padded_len,
 };
 use coffer_engine::format::{self, node};
-use coffer_engine::model::{Class, Entropy, ObjectKind, Purpose};
+use coffer_engine::model::{Class, Entropy, MemoryBound, ObjectKind, Purpose};
 use coffer_engine::observe::Silent;
 use coffer_engine::repo::{OpenOptions, Repository};
 use coffer_engine::store::{MemoryStore, Store};
@@ -164,6 +164,7 @@ pub fn check_repository(golden: &Golden) {
             state_dir: state.path().to_owned(),
             entropy: Entropy::fixed(b"reopen"),
             clock: golden::clock(),
+            memory: MemoryBound::default(),
         };
         let repo = Repository::open(Arc::new(store), options, &Silent).unwrap();
         assert_eq!(repo.snapshots(false, &Silent).unwrap().len(), 1);

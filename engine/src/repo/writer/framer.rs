@@ -18,8 +18,6 @@ use crate::store::Staged;
 const METADATA_PACK_LEN: u64 = 4 << 20;
 /// Chunks after which a pack is closed, well below the limit of the format.
 const PACK_CHUNK_COUNT: usize = 65_536;
-/// Frames in work at once, so that plaintext, payload and seal of all of them stay within 100 MiB.
-const FRAMES_AT_ONCE_MAX: usize = 8;
 
 /// What the store gets, in order.
 pub(super) enum Output<'r> {
@@ -94,7 +92,10 @@ struct OpenPack {
 
 impl<'r> Line<'_, '_, 'r> {
     fn run(mut self, jobs: &Receiver<Job<'r>>) -> Result<()> {
-        let at_once = rayon::current_num_threads().saturating_mul(2).min(FRAMES_AT_ONCE_MAX);
+        let repo = self.framer.repo;
+        let frame_len = usize::try_from(repo.config().frame_len).unwrap_or(usize::MAX);
+        let room = repo.memory().frame_count(frame_len);
+        let at_once = rayon::current_num_threads().saturating_mul(2).min(room);
         let (no_job, none_compressed, none_sealed) = (never(), never(), never());
         let mut has_ended = false;
         loop {

@@ -197,6 +197,7 @@ impl Memory {
             is_chunk: &|chunk, bytes| Ok(blake3::hash(bytes) == *chunk.id.as_bytes()),
             chunk: &|chunk| self.copy(chunk),
             is_secret: false,
+            plain_len: 8 << 20,
             bytes_total: self.bytes_total,
             entries_total: self.bytes_total.map(|_| 0),
             is_chosen: true,
