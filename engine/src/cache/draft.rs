@@ -5,7 +5,7 @@ use std::io::{self, BufWriter, Write};
 use std::ops::Deref;
 use std::path::Path;
 
-use memmap2::Mmap;
+use memmap2::{Advice, Mmap};
 use tempfile::{NamedTempFile, TempPath};
 
 /// A file being written; it is gone when dropped without a name.
@@ -64,6 +64,15 @@ const BUFFER_LEN: usize = 128 << 10;
 #[derive(Debug)]
 pub struct Mapped(Inner);
 
+/// How a file in memory is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// Here and there: a page is brought in by itself.
+    Scattered,
+    /// From the beginning to the end.
+    InOrder,
+}
+
 #[derive(Debug)]
 enum Inner {
     File(Mmap),
@@ -75,6 +84,18 @@ impl Mapped {
     #[must_use]
     pub fn memory(bytes: Vec<u8>) -> Self {
         Self(Inner::Memory(bytes))
+    }
+
+    /// Says how the bytes will be read, for the system to read ahead or not.
+    pub fn expect(&self, access: Access) {
+        if let Inner::File(map) = &self.0 {
+            let advice = match access {
+                Access::Scattered => Advice::Random,
+                Access::InOrder => Advice::Sequential,
+            };
+            // Only a hint.
+            let _ = map.advise(advice);
+        }
     }
 
     pub(super) fn file(file: &File) -> io::Result<Self> {

@@ -42,7 +42,7 @@ impl Checked {
         };
         control::authors(repo, &snapshots, observer);
         let (index, mut seen) = segments(repo, report, observer)?;
-        let mut present = vec![false; index.packs().len()];
+        let mut present = vec![false; index.pack_number_end()];
         let mut listed = Vec::new();
         repo.store().list("packs/", &mut |name, len| {
             let Some(id) = parse_pack_name(name) else { return Ok(()) };
