@@ -16,12 +16,16 @@ pub struct Draft {
 }
 
 impl Draft {
-    /// Begins a file in the system's temporary folder that never gets a name.
+    /// Begins a file in `folder`, or in the system's temporary folder, that never gets a name.
     ///
     /// # Errors
     /// When the system does not give one.
-    pub fn unnamed() -> io::Result<Self> {
-        Ok(Self { file: BufWriter::with_capacity(BUFFER_LEN, tempfile::tempfile()?), path: None })
+    pub fn unnamed(folder: Option<&Path>) -> io::Result<Self> {
+        let file = match folder {
+            Some(folder) => tempfile::tempfile_in(folder)?,
+            None => tempfile::tempfile()?,
+        };
+        Ok(Self { file: BufWriter::with_capacity(BUFFER_LEN, file), path: None })
     }
 
     pub(super) fn in_folder(folder: &Path) -> io::Result<Self> {

@@ -147,6 +147,11 @@ impl Recent {
         })
     }
 
+    /// The number of the newest entry of a chunk.
+    pub fn entry_number(&self, id: &ChunkId) -> Option<u32> {
+        self.newest.get(id).copied()
+    }
+
     pub fn find_pack(&self, id: &PackId) -> Option<u32> {
         self.batch.numbers.get(id).copied()
     }

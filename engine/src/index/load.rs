@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::io::{self, Write};
+use std::path::Path;
 
 use super::batch::{Batch, Recent};
 use super::loaded::Loaded;
@@ -28,28 +29,53 @@ impl Index {
         segments: &[(SegmentId, u64)],
         load: &LoadSegment<'_>,
     ) -> Result<Self> {
-        Self::open_with(cache, segments, load, BATCH_LEN_MAX)
+        let empty = Self::empty(cache.map(Cache::folder));
+        empty.with(cache, segments, load)
     }
 
-    pub(super) fn open_with(
+    /// Makes the index over `segments` from nothing but them, in files without a name in `folder`, or in the
+    /// system's temporary folder.
+    ///
+    /// # Errors
+    /// What `load` returns.
+    pub fn rebuild(
+        folder: Option<&Path>,
+        segments: &[(SegmentId, u64)],
+        load: &LoadSegment<'_>,
+    ) -> Result<Self> {
+        Self::empty(folder).with(None, segments, load)
+    }
+
+    /// An index of nothing, for packs to be added; many of them go to files in `folder`, or in the system's
+    /// temporary folder.
+    #[must_use]
+    pub fn empty(folder: Option<&Path>) -> Self {
+        Self {
+            runs: Vec::new(),
+            run_pack_count: 0,
+            recent: Recent::default(),
+            batch_len_max: BATCH_LEN_MAX,
+            folder: folder.map(Path::to_owned),
+        }
+    }
+
+    pub(super) fn with(
+        mut self,
         cache: Option<&Cache>,
         segments: &[(SegmentId, u64)],
         load: &LoadSegment<'_>,
-        batch_len_max: usize,
     ) -> Result<Self> {
-        let recent = Recent::default();
-        let mut index = Self { runs: Vec::new(), run_pack_count: 0, recent, batch_len_max };
         let listed: HashSet<SegmentId> = segments.iter().map(|segment| segment.0).collect();
         let mut wanted = listed.clone();
         if let Some(cache) = cache {
-            index.map_runs(cache, &listed, &mut wanted);
+            self.map_runs(cache, &listed, &mut wanted);
         }
         let missing: Vec<SegmentId> =
             segments.iter().map(|segment| segment.0).filter(|id| wanted.remove(id)).collect();
-        index.load_missing(cache, &missing, load)?;
-        index.merge_runs(cache, &|id| listed.contains(id));
-        index.set_numbers();
-        Ok(index)
+        self.load_missing(cache, &missing, load)?;
+        self.merge_runs(cache, &|id| listed.contains(id));
+        self.set_numbers();
+        Ok(self)
     }
 
     /// Takes the runs of the cache that have something of the wanted segments, the largest first, and
@@ -97,7 +123,7 @@ impl Index {
             if !batch.segments().is_empty() && (left == 0 || batch.len() >= self.batch_len_max) {
                 batch.sort();
                 let write = |scratch: &Scratch<'_>, out: &mut dyn Write| batch.write(scratch, out);
-                let saved = save_anywhere(cache, batch.segments(), &write);
+                let saved = self.save_anywhere(cache, batch.segments(), &write);
                 let loaded = saved.and_then(|(run, name)| Loaded::new(run, name, &|_| true));
                 self.runs.extend(loaded);
                 batch = Batch::default();
@@ -130,7 +156,7 @@ impl Index {
         let write = |scratch: &Scratch<'_>, out: &mut dyn Write| {
             write::merge(&parts, &segments, scratch, out)
         };
-        let made = save(named, &segments, &write);
+        let made = self.save(named, &segments, &write);
         let Some(new) = made.and_then(|(run, name)| Loaded::new(run, name, &|_| true)) else {
             // Without room on a disk the runs stay as they are.
             self.runs.extend(merged);
@@ -164,7 +190,7 @@ impl Index {
         batch.sort();
         let write = |scratch: &Scratch<'_>, out: &mut dyn Write| batch.write(scratch, out);
         // Without room on a disk they stay in memory.
-        let saved = save(None, &[], &write);
+        let saved = self.save(None, &[], &write);
         if let Some(loaded) = saved.and_then(|(run, name)| Loaded::new(run, name, &|_| true)) {
             self.runs.push(loaded);
             self.recent = Recent::default();
@@ -183,50 +209,55 @@ impl Index {
         }
         self.run_pack_count = next;
     }
+
+    /// Writes a run into the cache, else into a file without a name; with the name it got.
+    fn save(
+        &self,
+        cache: Option<&Cache>,
+        segments: &[SegmentId],
+        write: &WriteRun<'_>,
+    ) -> Option<(Run, Option<String>)> {
+        let into = |mut draft: Draft, scratch: &Scratch<'_>| -> io::Result<(Run, Draft)> {
+            write(scratch, &mut draft)?;
+            let run = Run::open(draft.map()?).ok_or(io::ErrorKind::InvalidData)?;
+            Ok((run, draft))
+        };
+        if let Some(cache) = cache
+            && let Some(draft) = cache.draft()
+        {
+            match into(draft, &|| cache.draft()) {
+                Ok((run, draft)) => {
+                    let name = run_name(segments);
+                    cache.keep(draft, Shelf::Index, &name);
+                    return Some((run, Some(name)));
+                }
+                Err(error) => cache.note("writing the index to", error),
+            }
+        }
+        // The folder may be what has no room.
+        [self.folder.as_deref(), None].into_iter().find_map(|folder| {
+            let unnamed = || Draft::unnamed(folder).ok();
+            into(unnamed()?, &unnamed).ok().map(|(run, _)| (run, None))
+        })
+    }
+
+    /// As [`Self::save`], and into memory if there is no disk to write to.
+    fn save_anywhere(
+        &self,
+        cache: Option<&Cache>,
+        segments: &[SegmentId],
+        write: &WriteRun<'_>,
+    ) -> Option<(Run, Option<String>)> {
+        self.save(cache, segments, write).or_else(|| {
+            let mut bytes = Vec::new();
+            write(&|| None, &mut bytes).ok()?;
+            Some((Run::open(Mapped::memory(bytes))?, None))
+        })
+    }
 }
 
 /// Writes the rows of a run.
 type WriteRun<'a> = dyn Fn(&Scratch<'_>, &mut dyn Write) -> io::Result<()> + 'a;
-
-/// Writes a run into the cache, else into a file without a name; with the name it got.
-fn save(
-    cache: Option<&Cache>,
-    segments: &[SegmentId],
-    write: &WriteRun<'_>,
-) -> Option<(Run, Option<String>)> {
-    let into = |mut draft: Draft, scratch: &Scratch<'_>| -> io::Result<(Run, Draft)> {
-        write(scratch, &mut draft)?;
-        let run = Run::open(draft.map()?).ok_or(io::ErrorKind::InvalidData)?;
-        Ok((run, draft))
-    };
-    if let Some(cache) = cache
-        && let Some(draft) = cache.draft()
-    {
-        match into(draft, &|| cache.draft()) {
-            Ok((run, draft)) => {
-                let name = run_name(segments);
-                cache.keep(draft, Shelf::Index, &name);
-                return Some((run, Some(name)));
-            }
-            Err(error) => cache.note("writing the index to", error),
-        }
-    }
-    let unnamed = || Draft::unnamed().ok();
-    into(unnamed()?, &unnamed).ok().map(|(run, _)| (run, None))
-}
-
-/// As [`save`], and into memory if there is no disk to write to.
-fn save_anywhere(
-    cache: Option<&Cache>,
-    segments: &[SegmentId],
-    write: &WriteRun<'_>,
-) -> Option<(Run, Option<String>)> {
-    save(cache, segments, write).or_else(|| {
-        let mut bytes = Vec::new();
-        write(&|| None, &mut bytes).ok()?;
-        Some((Run::open(Mapped::memory(bytes))?, None))
-    })
-}
 
 /// Names a run by the set of its segments, which ascend.
 fn run_name(segments: &[SegmentId]) -> String {

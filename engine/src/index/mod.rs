@@ -9,11 +9,14 @@ mod batch;
 mod filter;
 mod load;
 mod loaded;
+mod marks;
 mod rows;
 mod run;
 #[cfg(test)]
 mod tests;
 mod write;
+
+use std::path::PathBuf;
 
 use crate::error::Result;
 use crate::model::{
@@ -23,6 +26,8 @@ use crate::model::{
 use batch::Recent;
 use loaded::{Loaded, find_pack};
 use rows::{EntryRow, FrameRow};
+
+pub use marks::Marks;
 
 /// Loads a segment's packs; none if it is to be left out (the caller has told why).
 pub type LoadSegment<'a> = dyn Fn(SegmentId) -> Result<Option<Vec<PackInfo>>> + 'a;
@@ -36,6 +41,8 @@ pub struct Index {
     /// Packs added by this process and not yet in a run.
     recent: Recent,
     batch_len_max: usize,
+    /// Where runs without a name stand; none for the system's temporary folder.
+    folder: Option<PathBuf>,
 }
 
 impl Index {
@@ -101,6 +108,19 @@ impl Index {
         let stored: u64 =
             self.runs.iter().map(|loaded| u64::from(loaded.run.counts().entries)).sum();
         stored + self.recent.len() as u64
+    }
+
+    /// A number below [`Index::entry_count`] that only this chunk has; none if it is not here. Holds until
+    /// a pack is added.
+    fn entry_number(&self, id: &ChunkId) -> Option<u64> {
+        let mut start = 0;
+        for Loaded { run, .. } in &self.runs {
+            if let Some(number) = run.entry_number(id) {
+                return Some(start + u64::from(number));
+            }
+            start += u64::from(run.counts().entries);
+        }
+        self.recent.entry_number(id).map(|number| start + u64::from(number))
     }
 
     /// The bases of the frame that `place` is in; none for a full frame.

@@ -156,6 +156,12 @@ impl Run {
         range.map_while(move |number| self.entry(number).filter(|entry| entry.id == id))
     }
 
+    /// The number of the first entry of `id`.
+    pub fn entry_number(&self, id: &ChunkId) -> Option<u32> {
+        let number = self.may_have(id).then(|| self.range(id).start)?;
+        self.entry(number).filter(|entry| entry.id == *id).map(|_| number)
+    }
+
     /// The entries from the first that is not before `id` to the end of those that begin as it does.
     fn range(&self, id: &ChunkId) -> Range<u32> {
         let bits = self.counts.fan_out_bits;

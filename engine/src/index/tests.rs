@@ -35,7 +35,8 @@ impl Plain {
             *self.loads.borrow_mut() += 1;
             Ok(self.segments.get(&id).cloned())
         };
-        Index::open_with(cache, &segments, &load, batch_len_max).unwrap()
+        let empty = Index { batch_len_max, ..Index::empty(cache.map(Cache::folder)) };
+        empty.with(cache, &segments, &load).unwrap()
     }
 
     fn loads(&self) -> u32 {
@@ -226,12 +227,31 @@ fn a_run_of_no_listed_segment_is_removed() {
     assert!(run_files(&dir).is_empty());
 }
 
+#[test]
+fn marks_know_every_chunk_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut plain = Plain::default();
+    for number in 0..6 {
+        plain.add(&[own_pack(number, 40), pack(50 + number, &[vec![1, 2, number * 1000]])]);
+        plain.open(Some(&cache(&dir)));
+    }
+    let mut index = plain.open(Some(&cache(&dir)));
+    index.add(&own_pack(9, 30));
+    let chunks = plain.packs().into_values().flat_map(|pack| pack.footer.chunks.clone());
+    let mut ids: Vec<ChunkId> = chunks.map(|chunk| chunk.id).collect();
+    ids.extend((9_000..9_030).chain(80_000..80_003).map(chunk_id));
+    let distinct: std::collections::BTreeSet<ChunkId> = ids.iter().copied().collect();
+    let mut marks = Marks::new(&index);
+    assert_eq!(ids.iter().filter(|id| marks.insert(id)).count(), distinct.len());
+    assert!(!ids.iter().any(|id| marks.insert(id)));
+}
+
 /// Long runs keep a filter on disk until they are written; ids may be anything at all.
 #[test]
 fn a_filter_has_every_id_that_was_given_and_few_others() {
     for has_disk in [true, false] {
         let ids: std::collections::BTreeSet<ChunkId> = (0..900_000).map(chunk_id).collect();
-        let scratch = || has_disk.then(|| crate::cache::Draft::unnamed().unwrap());
+        let scratch = || has_disk.then(|| crate::cache::Draft::unnamed(None).unwrap());
         let blocks = filter::block_count(ids.len() as u64);
         let mut writer = filter::FilterWriter::new(&scratch, blocks);
         ids.iter().for_each(|id| writer.add(id).unwrap());
