@@ -6,7 +6,7 @@
 //!
 //! Ids are made up, all else is the engine's: a first open that loads every segment, opens that find the
 //! cache, look-ups, hours that bring new segments, packs of a run's own. Each line has the time and the
-//! highest anonymous memory meanwhile. As a test (`cargo test -p coffer-benches --bench index`) it runs
+//! highest anonymous memory meanwhile; it fails above [`MEMORY_MIB_MAX`]. As a test (`cargo test -p coffer-benches --bench index`) it runs
 //! at a small size and checks what it finds.
 
 use std::path::{Path, PathBuf};
@@ -22,6 +22,8 @@ mod made_up;
 mod memory;
 
 const HOUR_COUNT: u64 = 24;
+/// Anonymous memory at most, MiB, at any number of chunks.
+const MEMORY_MIB_MAX: u64 = 128;
 const REPOSITORY: RepositoryId = RepositoryId([7; 16]);
 
 /// What is measured.
@@ -85,6 +87,8 @@ fn main() {
     for new in scale.hours {
         bench.add(&mut index, new);
     }
+    let highest = bench.memory.highest();
+    assert!((1..=MEMORY_MIB_MAX).contains(&highest), "{highest} MiB of anonymous memory");
 }
 
 struct Bench {
@@ -122,20 +126,18 @@ impl Bench {
             random = made_up::mix(random);
             random % chunk_count
         };
-        let kinds: [(&str, bool, Box<dyn FnMut(u64) -> u64>); 3] = [
-            ("hits, random", true, Box::new(move |_| draw())),
-            ("hits, in order of storing", true, Box::new(move |at| at % chunk_count)),
-            ("misses", false, Box::new(move |at| chunk_count + at)),
-        ];
-        for (what, is_known, mut number) in kinds {
+        let tell = |what: &str, wanted: u64, number: &mut dyn FnMut(u64) -> u64| {
             let (found, took) = self.memory.measure(|| {
                 let ids = (0..count).map(|at| made_up::chunk_id(number(at)));
                 ids.filter(|id: &ChunkId| !index.find(id).is_empty()).count() as u64
             });
-            assert_eq!(found, if is_known { count } else { 0 }, "{what}");
+            assert_eq!(found, wanted, "{what}");
             let rate = count as f64 / took.as_secs_f64();
             self.memory.tell(what, took, &format!("{rate:.0} a second"));
-        }
+        };
+        tell("hits, random", count, &mut |_| draw());
+        tell("hits, in order of storing", count, &mut |at| at % chunk_count);
+        tell("misses", 0, &mut |at| chunk_count + at);
     }
 
     /// Hours of one backup each that brings `new` chunks, as the next backup finds them.

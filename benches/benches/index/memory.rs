@@ -14,6 +14,8 @@ pub struct Memory(Arc<Peaks>);
 struct Peaks {
     anonymous: AtomicU64,
     all: AtomicU64,
+    /// The highest anonymous memory of all lines.
+    highest: AtomicU64,
 }
 
 impl Memory {
@@ -35,6 +37,11 @@ impl Memory {
         (value, start.elapsed())
     }
 
+    /// The highest anonymous memory so far, MiB.
+    pub fn highest(&self) -> u64 {
+        self.0.highest.load(Ordering::Relaxed) / 1024
+    }
+
     /// Prints a line, and begins to watch for the next one.
     pub fn tell(&self, what: &str, took: Duration, rest: &str) {
         self.0.look();
@@ -53,5 +60,6 @@ impl Peaks {
             let kib = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse().ok());
             peak.fetch_max(kib.unwrap_or(0), Ordering::Relaxed);
         }
+        self.highest.fetch_max(self.anonymous.load(Ordering::Relaxed), Ordering::Relaxed);
     }
 }

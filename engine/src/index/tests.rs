@@ -256,7 +256,10 @@ fn a_filter_has_every_id_that_was_given_and_few_others() {
         let mut writer = filter::FilterWriter::new(&scratch, blocks);
         ids.iter().for_each(|id| writer.add(id).unwrap());
         let mut bytes = Vec::new();
-        let mut take = |part: &[u8]| Ok(bytes.extend_from_slice(part));
+        let mut take = |part: &[u8]| {
+            bytes.extend_from_slice(part);
+            Ok(())
+        };
         writer.finish(&mut take).unwrap();
         assert_eq!(bytes.len(), blocks as usize * filter::BLOCK_LEN);
         let may_have = |id: &ChunkId| {
