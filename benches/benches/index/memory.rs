@@ -38,8 +38,8 @@ impl Memory {
     }
 
     /// The highest anonymous memory so far, MiB.
-    pub fn highest(&self) -> u64 {
-        self.0.highest.load(Ordering::Relaxed) / 1024
+    pub fn highest(&self) -> f64 {
+        self.0.highest.load(Ordering::Relaxed) as f64 / 1024.0
     }
 
     /// Prints a line, and begins to watch for the next one.

@@ -118,7 +118,7 @@ pub(super) struct Part<'a> {
 }
 
 /// Merges `parts` into one run of `segments`, which ascend; a pack that several have is taken once. Takes
-/// 8 bytes of memory a pack, and those of a few rows of each part.
+/// 12 bytes of memory a pack, and those of a few rows of each part.
 pub(super) fn merge(
     parts: &[Part<'_>],
     segments: &[SegmentId],
