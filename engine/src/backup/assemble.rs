@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use crossbeam_channel::Receiver;
 
 use super::checkpoint::Checkpoints;
+use super::merge::LINK_COUNT_MAX;
 use super::read::{Extra, Message, Output, Piece};
 use crate::error::{Error, Kind, Result, SourceError};
 use crate::manifest::{ContentWriter, ManifestWriter, Root};
@@ -304,7 +305,8 @@ impl<'a, 'r> Assembler<'a, 'r> {
     }
 
     fn remember_link(&mut self, entry: &Entry) {
-        if entry.link_group != 0 {
+        // The merge, which goes before in the same order, counts on no more.
+        if entry.link_group != 0 && self.links.len() < LINK_COUNT_MAX {
             let linked =
                 LinkedFile { kind: entry.kind.clone(), racy: entry.racy, database: entry.database };
             self.links.insert(entry.link_group, linked);

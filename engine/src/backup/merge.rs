@@ -18,7 +18,7 @@ use crate::source::tree::{Exclusion, Found, Walk, WalkItem};
 /// Entries of a batch at most.
 const BATCH_COUNT: usize = 512;
 /// Hard-linked files whose content is remembered; further ones are read once for each name.
-const LINK_COUNT_MAX: usize = 200_000;
+pub(super) const LINK_COUNT_MAX: usize = 200_000;
 
 /// Work for one reader.
 #[derive(Default)]

@@ -1,13 +1,10 @@
 //! What snapshots and the repository take.
 
-use std::collections::HashSet;
-
 use super::{searchable_root, stop_if_asked, tell_damage};
 use crate::error::Result;
+use crate::index::Marks;
 use crate::manifest::{Names, Start, walk_references};
-use crate::model::{
-    ChunkId, NodeRef, PACK_HEADER_LEN, Place, Purpose, Snapshot, SnapshotId, Source,
-};
+use crate::model::{NodeRef, PACK_HEADER_LEN, Place, Purpose, Snapshot, SnapshotId, Source};
 use crate::observe::{Event, Observer, Progress};
 use crate::repo::{ChunkReader, Repository, parse_pack_name};
 
@@ -102,7 +99,7 @@ fn ratio(plain: u64, stored: u64) -> Option<f64> {
 }
 
 /// Measures `snapshots`, one by one and together, and the store. `is_all` says that they are all there
-/// are, checkpoints included: then what none of them needs is garbage. Takes about 20 bytes of memory a
+/// are, checkpoints included: then what none of them needs is garbage. Takes two bits of memory a
 /// chunk. Damage is told to `observer` and counted.
 ///
 /// # Errors
@@ -169,8 +166,7 @@ fn starts(snapshot: &Snapshot) -> impl Iterator<Item = Start> {
 /// The chunks of one or more snapshots, each counted once.
 struct Walk<'w> {
     reader: &'w ChunkReader<'w>,
-    /// Half of each id: two of 2^64 chunks are alike with a chance of one half.
-    seen: HashSet<[u8; 16]>,
+    seen: Marks<'w>,
     sizes: Sizes,
     /// Stored bytes before rounding.
     stored: f64,
@@ -181,7 +177,8 @@ struct Walk<'w> {
 impl<'w> Walk<'w> {
     fn new(reader: &'w ChunkReader<'w>) -> Self {
         let sizes = Sizes::default();
-        Self { reader, seen: HashSet::new(), sizes, stored: 0.0, metadata_stored: 0.0, damaged: 0 }
+        let seen = Marks::new(reader.index());
+        Self { reader, seen, sizes, stored: 0.0, metadata_stored: 0.0, damaged: 0 }
     }
 
     /// Adds everything below `start`. A lost node is told once; what is behind it is not counted.
@@ -190,7 +187,7 @@ impl<'w> Walk<'w> {
         let get = |node: &NodeRef| reader.node(node);
         walk_references(start, &get, &mut |node, names| {
             stop_if_asked(observer)?;
-            if !self.seen.insert(half(&node.id)) {
+            if !self.seen.insert(&node.id) {
                 return Ok(false);
             }
             let place = reader.places(&node.id).map(|places| places.first().copied());
@@ -223,12 +220,6 @@ impl<'w> Walk<'w> {
         self.sizes.unique_bytes += u64::from(place.len);
         self.stored += share(place);
     }
-}
-
-fn half(id: &ChunkId) -> [u8; 16] {
-    let mut half = [0; 16];
-    half.iter_mut().zip(id.as_bytes()).for_each(|(to, from)| *to = *from);
-    half
 }
 
 /// The part of its frame's sealed bytes that a chunk takes.

@@ -5,7 +5,7 @@ use std::io::{self, BufWriter, Write};
 use std::ops::Deref;
 use std::path::Path;
 
-use memmap2::Mmap;
+use memmap2::{Advice, Mmap};
 use tempfile::{NamedTempFile, TempPath};
 
 /// A file being written; it is gone when dropped without a name.
@@ -16,12 +16,16 @@ pub struct Draft {
 }
 
 impl Draft {
-    /// Begins a file in the system's temporary folder that never gets a name.
+    /// Begins a file in `folder`, or in the system's temporary folder, that never gets a name.
     ///
     /// # Errors
     /// When the system does not give one.
-    pub fn unnamed() -> io::Result<Self> {
-        Ok(Self { file: BufWriter::with_capacity(BUFFER_LEN, tempfile::tempfile()?), path: None })
+    pub fn unnamed(folder: Option<&Path>) -> io::Result<Self> {
+        let file = match folder {
+            Some(folder) => tempfile::tempfile_in(folder)?,
+            None => tempfile::tempfile()?,
+        };
+        Ok(Self { file: BufWriter::with_capacity(BUFFER_LEN, file), path: None })
     }
 
     pub(super) fn in_folder(folder: &Path) -> io::Result<Self> {
@@ -64,6 +68,15 @@ const BUFFER_LEN: usize = 128 << 10;
 #[derive(Debug)]
 pub struct Mapped(Inner);
 
+/// How a file in memory is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// Here and there: a page is brought in by itself.
+    Scattered,
+    /// From the beginning to the end.
+    InOrder,
+}
+
 #[derive(Debug)]
 enum Inner {
     File(Mmap),
@@ -75,6 +88,18 @@ impl Mapped {
     #[must_use]
     pub fn memory(bytes: Vec<u8>) -> Self {
         Self(Inner::Memory(bytes))
+    }
+
+    /// Says how the bytes will be read, for the system to read ahead or not.
+    pub fn expect(&self, access: Access) {
+        if let Inner::File(map) = &self.0 {
+            let advice = match access {
+                Access::Scattered => Advice::Random,
+                Access::InOrder => Advice::Sequential,
+            };
+            // Only a hint.
+            let _ = map.advise(advice);
+        }
     }
 
     pub(super) fn file(file: &File) -> io::Result<Self> {

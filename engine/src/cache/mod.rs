@@ -9,7 +9,7 @@ mod state;
 #[cfg(test)]
 mod tests;
 
-pub use draft::{Draft, Mapped};
+pub use draft::{Access, Draft, Mapped};
 pub use spool::SpoolFile;
 pub use state::StateDir;
 

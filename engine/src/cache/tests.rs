@@ -77,7 +77,7 @@ fn a_dropped_draft_leaves_nothing() {
     let map = draft.map().unwrap();
     drop(draft);
     assert_eq!(&*map, b"draft");
-    let mut unnamed = Draft::unnamed().unwrap();
+    let mut unnamed = Draft::unnamed(Some(cache.folder())).unwrap();
     unnamed.write_all(b"x").unwrap();
     assert_eq!(&*unnamed.map().unwrap(), b"x");
     cache.keep(unnamed, Shelf::Index, "x");

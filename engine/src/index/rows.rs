@@ -28,7 +28,16 @@ pub(super) struct PackRow {
     pub meta: PackMeta,
     pub frame_start: u32,
     pub frame_count: u32,
+    /// Number of the segment in its run that told of the pack, or [`SEVERAL`].
+    pub segment: u32,
 }
+
+/// Stands for more than one segment, or none.
+pub(super) const SEVERAL: u32 = u32::MAX;
+
+/// What flags of a pack say: any bits give a pack, so that none needs to be looked at before its turn.
+const IS_S: u32 = 1;
+const IS_METADATA: u32 = 2;
 
 /// A row of fixed width.
 pub(super) trait Row: Sized {
@@ -77,24 +86,26 @@ impl Row for PackRow {
     const LEN: usize = 96;
 
     fn put(&self, out: &mut Vec<u8>) {
-        out.extend(self.meta.id.as_bytes());
-        out.extend(self.meta.salt);
-        out.extend(self.meta.pack_len.to_le_bytes());
-        put_all(out, &[self.meta.footer_sealed_len, self.meta.epoch]);
-        put_all(out, &[self.frame_start, self.frame_count]);
-        out.extend([self.meta.class.code(), self.meta.purpose.code(), 0, 0, 0, 0, 0, 0]);
+        let PackMeta { id, pack_len, footer_sealed_len, epoch, salt, class, purpose } = self.meta;
+        let s = if class == Class::S { IS_S } else { 0 };
+        let metadata = if purpose == Purpose::Metadata { IS_METADATA } else { 0 };
+        out.extend(id.as_bytes());
+        out.extend(salt);
+        out.extend(pack_len.to_le_bytes());
+        put_all(out, &[footer_sealed_len, epoch, self.frame_start, self.frame_count]);
+        put_all(out, &[self.segment, s | metadata]);
     }
 
     fn take(mut bytes: &[u8]) -> Option<Self> {
         let id = PackId(array(&mut bytes)?);
         let salt = array(&mut bytes)?;
         let pack_len = u64::from_le_bytes(array(&mut bytes)?);
-        let [footer_sealed_len, epoch, frame_start, frame_count] = numbers(&mut bytes)?;
-        let [class, purpose, ..] = array::<8>(&mut bytes)?;
-        let class = Class::from_code(class.into())?;
-        let purpose = Purpose::from_code(purpose.into())?;
+        let [footer_sealed_len, epoch, frame_start, frame_count, segment, flags] =
+            numbers(&mut bytes)?;
+        let class = if flags & IS_S == 0 { Class::Ordinary } else { Class::S };
+        let purpose = if flags & IS_METADATA == 0 { Purpose::Data } else { Purpose::Metadata };
         let meta = PackMeta { id, pack_len, footer_sealed_len, epoch, salt, class, purpose };
-        Some(Self { meta, frame_start, frame_count })
+        Some(Self { meta, frame_start, frame_count, segment })
     }
 }
 

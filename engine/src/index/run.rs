@@ -1,12 +1,13 @@
 //! A sorted run of chunks with its packs, frames and bases: one file, mapped.
 //!
-//! Entries | fan-out | frames | packs (by id) | bases | segments (sorted) | trailer. The trailer
-//! has the counts and the hash of all before it.
+//! Entries | fan-out | filter | frames | packs (by id) | bases | segments (sorted) | trailer. The
+//! trailer has the counts and the hash of all before it. Nothing of a run is on the heap.
 
 use std::ops::Range;
 
+use super::filter::{BLOCK_LEN, leading, may_have, part};
 use super::rows::{EntryRow, FrameRow, PackRow, Row};
-use crate::cache::Mapped;
+use crate::cache::{Access, Mapped};
 use crate::model::{Base, ChunkId, PackId, SegmentId};
 
 /// Bytes at the end of a run, of which the last 32 are the hash of everything before them.
@@ -14,7 +15,7 @@ pub(super) const TRAILER_LEN: usize = 80;
 pub(super) const HASH_LEN: usize = 32;
 /// The last digit is the version of this layout.
 pub(super) const MAGIC: [u8; 16] = *b"coffer index run";
-pub(super) const VERSION: u32 = 1;
+pub(super) const VERSION: u32 = 2;
 /// Longer runs are not hashed when opened: reading them whole would take longer than the command.
 const CHECKED_LEN_MAX: usize = 64 << 20;
 
@@ -28,6 +29,7 @@ pub(super) struct Counts {
     pub segments: u32,
     /// Leading bits of an id that the fan-out table is made for.
     pub fan_out_bits: u32,
+    pub filter_blocks: u32,
 }
 
 impl Counts {
@@ -37,7 +39,7 @@ impl Counts {
         out.extend(VERSION.to_le_bytes());
         numbers.iter().for_each(|number| out.extend(number.to_le_bytes()));
         out.extend(self.fan_out_bits.to_le_bytes());
-        out.extend([0; 4]);
+        out.extend(self.filter_blocks.to_le_bytes());
     }
 
     fn take(trailer: &[u8]) -> Option<Self> {
@@ -52,6 +54,7 @@ impl Counts {
             bases: next()?,
             segments: next()?,
             fan_out_bits: next().filter(|bits| matches!(bits, 8 | 16))?,
+            filter_blocks: next()?,
         })
     }
 }
@@ -73,6 +76,7 @@ pub(super) struct Run {
     map: Mapped,
     counts: Counts,
     fan_out: usize,
+    filter: usize,
     frames: usize,
     packs: usize,
     bases: usize,
@@ -88,7 +92,8 @@ impl Run {
             start.checked_add(usize::try_from(count).ok()?.checked_mul(len)?)
         };
         let fan_out = after(0, counts.entries, EntryRow::LEN)?;
-        let frames = after(fan_out, (1 << counts.fan_out_bits) + 1, 4)?;
+        let filter = after(fan_out, (1 << counts.fan_out_bits) + 1, 4)?;
+        let frames = after(filter, counts.filter_blocks, BLOCK_LEN)?;
         let packs = after(frames, counts.frames, FrameRow::LEN)?;
         let bases = after(packs, counts.packs, PackRow::LEN)?;
         let segments = after(bases, counts.bases, Base::LEN)?;
@@ -101,7 +106,10 @@ impl Run {
         {
             return None;
         }
-        let run = Self { map, counts, fan_out, frames, packs, bases, segments };
+        if map.len() > CHECKED_LEN_MAX {
+            map.expect(Access::Scattered);
+        }
+        let run = Self { map, counts, fan_out, filter, frames, packs, bases, segments };
         let sound = |range: Range<u32>| range.start <= range.end && range.end <= counts.entries;
         let slots = 0..1 << counts.fan_out_bits;
         slots.into_iter().all(|slot| run.slot(slot).is_some_and(sound)).then_some(run)
@@ -116,6 +124,13 @@ impl Run {
         let count = self.counts.segments as usize;
         let ids = bytes.chunks_exact(SegmentId::LEN).take(count);
         ids.filter_map(|id| id.first_chunk().copied().map(SegmentId))
+    }
+
+    /// The segment of this number.
+    pub fn segment(&self, number: u32) -> Option<SegmentId> {
+        let start = self.segments.checked_add((number as usize).checked_mul(SegmentId::LEN)?)?;
+        let id = self.map.get(start..)?.first_chunk().filter(|_| number < self.counts.segments)?;
+        Some(SegmentId(*id))
     }
 
     pub fn entry(&self, number: u32) -> Option<EntryRow> {
@@ -136,39 +151,53 @@ impl Run {
 
     /// The entries of `id`, of which there may be several.
     pub fn find(&self, id: &ChunkId) -> impl Iterator<Item = EntryRow> {
-        let slot = fan_out_slot(id, self.counts.fan_out_bits);
-        let Range { mut start, end } = self.slot(slot).unwrap_or(0..0);
-        let (mut low, mut high) = (start, end);
-        while low < high {
-            let middle = low + (high - low) / 2;
-            if self.id(middle).is_some_and(|found| found < &id.0) {
-                low = middle + 1;
-            } else {
-                high = middle;
-            }
-        }
-        start = low;
+        let range = if self.may_have(id) { self.range(id) } else { 0..0 };
         let id = *id;
-        (start..end).map_while(move |number| self.entry(number).filter(|entry| entry.id == id))
+        range.map_while(move |number| self.entry(number).filter(|entry| entry.id == id))
     }
 
-    /// The bases of the frame at `position` of a pack; none if it is not here.
-    pub fn bases(&self, pack: &PackId, position: u32) -> Option<Vec<Base>> {
-        let (mut low, mut high) = (0, self.counts.packs);
-        while low < high {
-            let middle = low + (high - low) / 2;
-            if self.pack(middle)?.meta.id < *pack {
-                low = middle + 1;
-            } else {
-                high = middle;
-            }
-        }
-        let row = self.pack(low).filter(|row| row.meta.id == *pack)?;
+    /// The number of the first entry of `id`.
+    pub fn entry_number(&self, id: &ChunkId) -> Option<u32> {
+        let number = self.may_have(id).then(|| self.range(id).start)?;
+        self.entry(number).filter(|entry| entry.id == *id).map(|_| number)
+    }
+
+    /// The entries from the first that is not before `id` to the end of those that begin as it does.
+    fn range(&self, id: &ChunkId) -> Range<u32> {
+        let bits = self.counts.fan_out_bits;
+        let slot = self.slot(fan_out_slot(id, bits)).unwrap_or(0..0);
+        let guess = slot.start + part(leading(&id.0) << bits, slot.end - slot.start);
+        let is_before = |number| self.id(number).is_some_and(|found| found < &id.0);
+        search(slot.clone(), guess, is_before)..slot.end
+    }
+
+    /// The number of a pack.
+    pub fn find_pack(&self, id: &PackId) -> Option<u32> {
+        let count = self.counts.packs;
+        let is_before = |number| self.pack(number).is_some_and(|row| row.meta.id < *id);
+        let number = search(0..count, part(leading(&id.0), count), is_before);
+        self.pack(number).filter(|row| row.meta.id == *id).map(|_| number)
+    }
+
+    /// The bases of the frame at `position` of a pack; none if the frame is not here.
+    pub fn bases(&self, pack: u32, position: u32) -> Option<Vec<Base>> {
+        let row = self.pack(pack)?;
         let frames = row.frame_start..row.frame_start.checked_add(row.frame_count)?;
         let mut frames = frames.map_while(|number| self.frame(number));
         let frame = frames.find(|frame| frame.place.position == position)?;
         let end = frame.base_start.checked_add(frame.base_count)?;
         (frame.base_start..end).map(|number| self.base(number)).collect()
+    }
+
+    /// Says that all rows will be read, in order.
+    pub fn expect_all(&self) {
+        self.map.expect(Access::InOrder);
+    }
+
+    fn may_have(&self, id: &ChunkId) -> bool {
+        let block = part(leading(&id.0), self.counts.filter_blocks) as usize;
+        let block = self.map.get(self.filter + block * BLOCK_LEN..).and_then(<[u8]>::first_chunk);
+        block.is_some_and(|block| may_have(block, id))
     }
 
     fn id(&self, number: u32) -> Option<&[u8; 32]> {
@@ -190,4 +219,35 @@ impl Run {
         let start = section.checked_add((number as usize).checked_mul(R::LEN)?)?;
         R::take(self.map.get(start..start.checked_add(R::LEN)?)?)
     }
+}
+
+/// The first number in `range` of which `is_before` is false. Looks around `guess` first: ids are
+/// spread evenly, so that what is looked for stands in the same page, or beside it.
+fn search(range: Range<u32>, guess: u32, is_before: impl Fn(u32) -> bool) -> u32 {
+    let Range { start: mut low, end: mut high } = range;
+    let (mut probe, mut step) = (guess, 8);
+    let mut is_up = None;
+    while (low..high).contains(&probe) {
+        let before = is_before(probe);
+        if before {
+            low = probe + 1;
+        } else {
+            high = probe;
+        }
+        if *is_up.get_or_insert(before) != before {
+            break;
+        }
+        let next = if before { probe.checked_add(step) } else { probe.checked_sub(step) };
+        let Some(next) = next else { break };
+        (probe, step) = (next, step.saturating_mul(2));
+    }
+    while low < high {
+        let middle = low + (high - low) / 2;
+        if is_before(middle) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    low
 }

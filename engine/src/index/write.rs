@@ -1,10 +1,21 @@
 //! Writing runs: from rows in order, or merged from other runs.
 
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::collections::binary_heap::PeekMut;
 use std::io::{self, Write};
 
-use super::rows::{EntryRow, FrameRow, PackRow, Row};
+use super::filter::{FilterWriter, block_count};
+use super::rows::{EntryRow, FrameRow, PackRow, Row, SEVERAL};
 use super::run::{Counts, Run, fan_out_bits, fan_out_slot};
-use crate::model::{Base, SegmentId};
+use crate::cache::Draft;
+use crate::model::{Base, PackId, SegmentId};
+
+/// Gives a file for what has to wait until the run is written; none if there is no disk.
+pub(super) type Scratch<'a> = dyn Fn() -> Option<Draft> + 'a;
+
+/// Bytes that are hashed and written together.
+const BUFFER_LEN: usize = 64 << 10;
 
 /// Writes the sections of a run one after the other.
 pub(super) struct RunWriter<'a> {
@@ -13,33 +24,45 @@ pub(super) struct RunWriter<'a> {
     counts: Counts,
     /// Entries before each leading value of an id.
     fan_out: Vec<u32>,
-    row: Vec<u8>,
+    filter: Option<FilterWriter<'a>>,
+    buffer: Vec<u8>,
 }
 
 impl<'a> RunWriter<'a> {
     /// Begins a run of at most `entries` entries.
-    pub fn new(out: &'a mut dyn Write, entries: u64) -> Self {
-        let counts = Counts { fan_out_bits: fan_out_bits(entries), ..Counts::default() };
-        let fan_out = vec![0; (1 << counts.fan_out_bits) + 1];
-        Self { out, hasher: blake3::Hasher::new(), counts, fan_out, row: Vec::new() }
+    pub fn new(out: &'a mut dyn Write, scratch: &'a Scratch<'a>, entries: u64) -> Self {
+        let (fan_out_bits, filter_blocks) = (fan_out_bits(entries), block_count(entries));
+        let counts = Counts { fan_out_bits, filter_blocks, ..Counts::default() };
+        let fan_out = vec![0; (1 << fan_out_bits) + 1];
+        let filter = Some(FilterWriter::new(scratch, filter_blocks));
+        Self { out, hasher: blake3::Hasher::new(), counts, fan_out, filter, buffer: Vec::new() }
     }
 
     /// The next entry, in ascending order.
     pub fn entry(&mut self, entry: &EntryRow) -> io::Result<()> {
         count(&mut self.counts.entries)?;
         self.fan_out[fan_out_slot(&entry.id, self.counts.fan_out_bits) + 1] += 1;
+        if let Some(filter) = &mut self.filter {
+            filter.add(&entry.id)?;
+        }
         self.row(entry)
     }
 
     /// Ends the entries.
-    pub fn fan_out(&mut self) -> io::Result<()> {
+    pub fn end_entries(&mut self) -> io::Result<()> {
         let mut sum = 0;
-        self.row.clear();
         for slot in &self.fan_out {
             sum += slot;
-            self.row.extend(u32::to_le_bytes(sum));
+            self.buffer.extend(u32::to_le_bytes(sum));
         }
-        self.put_row()
+        self.put()?;
+        let filter = self.filter.take();
+        filter.map_or(Ok(()), |filter| {
+            filter.finish(&mut |blocks| {
+                self.hasher.update(blocks);
+                self.out.write_all(blocks)
+            })
+        })
     }
 
     pub fn frame(&mut self, frame: &FrameRow) -> io::Result<()> {
@@ -57,33 +80,28 @@ impl<'a> RunWriter<'a> {
         self.row(base)
     }
 
-    /// Ends the run.
+    /// Ends the run, which is of these segments, in ascending order.
     pub fn finish(mut self, segments: &[SegmentId]) -> io::Result<()> {
-        let mut segments = segments.to_vec();
-        segments.sort_unstable();
-        segments.dedup();
-        self.row.clear();
-        for segment in &segments {
+        for segment in segments {
             count(&mut self.counts.segments)?;
-            self.row.extend(segment.as_bytes());
+            self.buffer.extend(segment.as_bytes());
         }
-        self.put_row()?;
-        self.row.clear();
-        self.counts.put(&mut self.row);
-        self.put_row()?;
+        self.counts.put(&mut self.buffer);
+        self.put()?;
         let hash = self.hasher.finalize();
         self.out.write_all(hash.as_bytes())
     }
 
     fn row(&mut self, row: &impl Row) -> io::Result<()> {
-        self.row.clear();
-        row.put(&mut self.row);
-        self.put_row()
+        row.put(&mut self.buffer);
+        if self.buffer.len() >= BUFFER_LEN { self.put() } else { Ok(()) }
     }
 
-    fn put_row(&mut self) -> io::Result<()> {
-        self.hasher.update(&self.row);
-        self.out.write_all(&self.row)
+    fn put(&mut self) -> io::Result<()> {
+        self.hasher.update(&self.buffer);
+        self.out.write_all(&self.buffer)?;
+        self.buffer.clear();
+        Ok(())
     }
 }
 
@@ -92,90 +110,146 @@ fn count(rows: &mut u32) -> io::Result<()> {
     Ok(())
 }
 
-/// A pack on its way from a run into the merged one.
-struct Moved {
-    row: PackRow,
-    run: usize,
-    number: u32,
-    /// In the merged run.
-    frame_start: u32,
+/// A run to be merged, with what is left out of it.
+pub(super) struct Part<'a> {
+    pub run: &'a Run,
+    /// True for a pack, by its number, that no segment tells of any more.
+    pub is_void: &'a dyn Fn(u32) -> bool,
 }
 
-/// Merges `runs` into one; a pack that several have is taken once.
-pub(super) fn merge(runs: &[&Run], out: &mut dyn Write) -> io::Result<()> {
-    let damaged = || io::Error::from(io::ErrorKind::InvalidData);
-    let packs = packs_of(runs).ok_or_else(damaged)?;
-    // For each run and pack: first frame before and after; none if the pack is taken elsewhere.
+/// Merges `parts` into one run of `segments`, which ascend; a pack that several have is taken once. Takes
+/// 12 bytes of memory a pack, and those of a few rows of each part.
+pub(super) fn merge(
+    parts: &[Part<'_>],
+    segments: &[SegmentId],
+    scratch: &Scratch<'_>,
+    out: &mut dyn Write,
+) -> io::Result<()> {
+    parts.iter().for_each(|part| part.run.expect_all());
+    // For each part and pack its first frame before and after; none if the pack is taken elsewhere.
     let mut moved: Vec<Vec<Option<(u32, u32)>>> =
-        runs.iter().map(|run| vec![None; run.counts().packs as usize]).collect();
-    for pack in &packs {
-        moved[pack.run][pack.number as usize] = Some((pack.row.frame_start, pack.frame_start));
-    }
+        parts.iter().map(|part| vec![None; part.run.counts().packs as usize]).collect();
+    let mut frame_start = 0_u32;
+    each_pack(parts, &mut |pack| {
+        moved[pack.part][pack.number as usize] = Some((pack.row.frame_start, frame_start));
+        frame_start = frame_start.checked_add(pack.row.frame_count).ok_or_else(damaged)?;
+        Ok(())
+    })?;
 
-    let total = runs.iter().map(|run| u64::from(run.counts().entries)).sum();
-    let mut writer = RunWriter::new(out, total);
-    let mut next = vec![0_u32; runs.len()];
-    let mut heads: Vec<Option<EntryRow>> = runs.iter().map(|run| run.entry(0)).collect();
-    while let Some((at, entry)) = smallest(&heads) {
-        next[at] += 1;
-        heads[at] = runs[at].entry(next[at]);
-        let frame = runs[at].frame(entry.frame).ok_or_else(damaged)?;
-        let pack = moved[at].get(frame.pack as usize).ok_or_else(damaged)?;
-        if let Some((before, after)) = pack {
-            let inside = entry.frame.checked_sub(*before).ok_or_else(damaged)?;
-            writer.entry(&EntryRow { frame: after + inside, ..entry })?;
-        }
-    }
-    writer.fan_out()?;
+    let total = parts.iter().map(|part| u64::from(part.run.counts().entries)).sum();
+    let mut writer = RunWriter::new(out, scratch, total);
+    each_entry(parts, &mut |part, entry| {
+        let frame = parts[part].run.frame(entry.frame).ok_or_else(damaged)?;
+        let Some((before, after)) = moved[part].get(frame.pack as usize).ok_or_else(damaged)?
+        else {
+            return Ok(());
+        };
+        let inside = entry.frame.checked_sub(*before).ok_or_else(damaged)?;
+        let frame = after.checked_add(inside).ok_or_else(damaged)?;
+        writer.entry(&EntryRow { frame, ..entry })
+    })?;
+    drop(moved);
+    writer.end_entries()?;
 
-    let frames_of = |pack: &Moved| {
-        let run = runs[pack.run];
-        let numbers = pack.row.frame_start..pack.row.frame_start + pack.row.frame_count;
-        numbers.map(move |number| run.frame(number))
-    };
-    let mut base_start = 0_u32;
-    for (pack, number) in packs.iter().zip(0..) {
-        for frame in frames_of(pack) {
-            let frame = frame.ok_or_else(damaged)?;
+    let (mut number, mut base_start) = (0_u32, 0_u32);
+    each_pack(parts, &mut |pack| {
+        for frame in pack.frames(parts) {
+            let frame = frame?;
             writer.frame(&FrameRow { pack: number, base_start, ..frame })?;
             base_start = base_start.checked_add(frame.base_count).ok_or_else(damaged)?;
         }
-    }
-    for pack in &packs {
-        writer.pack(&PackRow { frame_start: pack.frame_start, ..pack.row })?;
-    }
-    for pack in &packs {
-        for frame in frames_of(pack).flatten() {
+        number = number.checked_add(1).ok_or_else(damaged)?;
+        Ok(())
+    })?;
+    let mut frame_start = 0_u32;
+    each_pack(parts, &mut |pack| {
+        let segment = match pack.segment.map(|id| segments.binary_search(&id)) {
+            Some(Ok(number)) => u32::try_from(number).unwrap_or(SEVERAL),
+            _ => SEVERAL,
+        };
+        writer.pack(&PackRow { frame_start, segment, ..pack.row })?;
+        frame_start = frame_start.checked_add(pack.row.frame_count).ok_or_else(damaged)?;
+        Ok(())
+    })?;
+    each_pack(parts, &mut |pack| {
+        for frame in pack.frames(parts) {
+            let frame = frame?;
             for number in frame.base_start..frame.base_start.saturating_add(frame.base_count) {
-                writer.base(&runs[pack.run].base(number).ok_or_else(damaged)?)?;
+                writer.base(&parts[pack.part].run.base(number).ok_or_else(damaged)?)?;
+            }
+        }
+        Ok(())
+    })?;
+    writer.finish(segments)
+}
+
+fn damaged() -> io::Error {
+    io::ErrorKind::InvalidData.into()
+}
+
+/// A pack on its way into the merged run.
+struct Moved {
+    part: usize,
+    number: u32,
+    row: PackRow,
+    /// The only segment that tells of it.
+    segment: Option<SegmentId>,
+}
+
+impl Moved {
+    fn frames(&self, parts: &[Part<'_>]) -> impl Iterator<Item = io::Result<FrameRow>> {
+        let run = parts[self.part].run;
+        let end = self.row.frame_start.saturating_add(self.row.frame_count);
+        (self.row.frame_start..end).map(|number| run.frame(number).ok_or_else(damaged))
+    }
+}
+
+/// Calls `each` for the entries of all parts, in order.
+fn each_entry(
+    parts: &[Part<'_>],
+    each: &mut dyn FnMut(usize, EntryRow) -> io::Result<()>,
+) -> io::Result<()> {
+    let first = |(at, part): (usize, &Part<'_>)| Some(Reverse((part.run.entry(0)?, at, 1_u32)));
+    let mut heads: BinaryHeap<_> = parts.iter().enumerate().filter_map(first).collect();
+    while let Some(mut head) = heads.peek_mut() {
+        let Reverse((entry, at, next)) = *head;
+        match parts[at].run.entry(next) {
+            Some(following) => *head = Reverse((following, at, next + 1)),
+            None => drop(PeekMut::pop(head)),
+        }
+        each(at, entry)?;
+    }
+    Ok(())
+}
+
+/// Calls `each` for the packs of all parts by id, each once.
+fn each_pack(parts: &[Part<'_>], each: &mut dyn FnMut(Moved) -> io::Result<()>) -> io::Result<()> {
+    let next_of = |at: usize, from: u32| {
+        let Part { run, is_void } = &parts[at];
+        let mut numbers = (from..run.counts().packs).filter(|number| !is_void(*number));
+        let number = numbers.next()?;
+        let id: PackId = run.pack(number)?.meta.id;
+        Some(Reverse((id, at, number)))
+    };
+    let mut heads: BinaryHeap<_> = (0..parts.len()).filter_map(|at| next_of(at, 0)).collect();
+    let mut pending: Option<Moved> = None;
+    while let Some(mut head) = heads.peek_mut() {
+        let Reverse((id, at, number)) = *head;
+        match next_of(at, number.saturating_add(1)) {
+            Some(next) => *head = next,
+            None => drop(PeekMut::pop(head)),
+        }
+        let row = parts[at].run.pack(number).ok_or_else(damaged)?;
+        let segment = parts[at].run.segment(row.segment);
+        match &mut pending {
+            Some(known) if known.row.meta.id == id => {
+                known.segment = known.segment.filter(|known| Some(*known) == segment);
+            }
+            _ => {
+                let moved = Moved { part: at, number, row, segment };
+                pending.replace(moved).map_or(Ok(()), &mut *each)?;
             }
         }
     }
-    let segments: Vec<SegmentId> = runs.iter().flat_map(|run| run.segments()).collect();
-    writer.finish(&segments)
-}
-
-/// All packs of the runs by id, each once, with their frames laid end to end.
-fn packs_of(runs: &[&Run]) -> Option<Vec<Moved>> {
-    let mut packs = Vec::new();
-    for (run, at) in runs.iter().zip(0..) {
-        for number in 0..run.counts().packs {
-            let row = run.pack(number)?;
-            row.frame_start.checked_add(row.frame_count)?;
-            packs.push(Moved { row, run: at, number, frame_start: 0 });
-        }
-    }
-    packs.sort_unstable_by_key(|pack| (pack.row.meta.id, pack.run));
-    packs.dedup_by_key(|pack| pack.row.meta.id);
-    let mut frame_start = 0_u32;
-    for pack in &mut packs {
-        pack.frame_start = frame_start;
-        frame_start = frame_start.checked_add(pack.row.frame_count)?;
-    }
-    Some(packs)
-}
-
-fn smallest(heads: &[Option<EntryRow>]) -> Option<(usize, EntryRow)> {
-    let heads = heads.iter().enumerate().filter_map(|(at, head)| Some((at, (*head)?)));
-    heads.min_by(|left, right| left.1.id.cmp(&right.1.id))
+    pending.map_or(Ok(()), each)
 }

@@ -185,7 +185,7 @@ impl<'r> ChunkReader<'r> {
             if meta.purpose == Purpose::Data {
                 self.fetched_bytes.fetch_add(sealed.len() as u64, Ordering::Relaxed);
             }
-            pack::open_frame(self.repo.keyring(), meta, &place.frame, &sealed, prefix.as_deref())
+            pack::open_frame(self.repo.keyring(), &meta, &place.frame, &sealed, prefix.as_deref())
         };
         read().map_err(located)
     }

@@ -19,6 +19,8 @@ pub(super) fn load_segment(repo: &Repository, id: SegmentId) -> Result<Vec<PackI
             return Err(Error::new(Kind::Corrupt, "its bytes do not hash to its name"));
         }
         let body = repo.keyring().open_object(ObjectKind::Segment, &Place::none(), &bytes)?;
+        // A long segment takes much memory already, in clear and decoded.
+        drop(bytes);
         Ok(format::segment::decode(&body)?)
     };
     load().map_err(|error| error.context(format!("index segment {id}")))

@@ -77,7 +77,7 @@ impl Relied {
     /// Nothing relied on yet.
     #[must_use]
     pub fn new(index: &Index) -> Self {
-        Self((0..index.packs().len()).map(|_| AtomicBool::new(false)).collect())
+        Self((0..index.pack_number_end()).map(|_| AtomicBool::new(false)).collect())
     }
 
     /// Notes that a look-up resolved to `pack`.
@@ -107,7 +107,7 @@ impl Relied {
 
 /// For each pack of the index, whether the store has it with its indexed length.
 fn present(repo: &Repository, index: &Index) -> Result<Vec<bool>> {
-    let mut present = vec![false; index.packs().len()];
+    let mut present = vec![false; index.pack_number_end()];
     repo.store.list("packs/", &mut |name, len| {
         if let Some(number) = parse_pack_name(name).and_then(|id| index.find_pack(&id))
             && index.pack(number).pack_len == len

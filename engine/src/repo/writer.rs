@@ -6,6 +6,8 @@
 mod framer;
 mod putter;
 mod secret;
+#[cfg(test)]
+mod tests;
 
 use std::collections::HashSet;
 use std::hash::{BuildHasherDefault, Hasher};
@@ -20,7 +22,9 @@ use super::{Relied, Repository, Usable};
 use crate::error::{Error, Kind, Result};
 use crate::index::Index;
 use crate::limits;
-use crate::model::{Chunk, ChunkId, Class, FrameKind, PackInfo, Place, Purpose};
+use crate::model::{
+    Chunk, ChunkId, Class, Codec, Footer, Frame, FrameKind, PackId, PackInfo, Place, Purpose,
+};
 
 /// Frames that may wait between the caller and the sealing thread.
 const FRAME_QUEUE_COUNT: usize = 2;
@@ -129,7 +133,7 @@ pub fn write<'r, T>(
     dry_run: bool,
     work: impl FnOnce(&mut ChunkWriter<'r>) -> Result<T>,
 ) -> Result<(T, Written)> {
-    let own = Index::open(None, &[], &|_| Ok(None))?;
+    let own = Index::empty(repo.cache_folder().as_deref());
     std::thread::scope(|scope| {
         let (jobs, job_queue) = bounded(FRAME_QUEUE_COUNT);
         let (outputs, output_queue) = bounded(PACK_QUEUE_COUNT);
@@ -252,7 +256,7 @@ impl<'r> ChunkWriter<'r> {
         }
         self.given = self.given.saturating_add(len.into());
         if self.dry_run {
-            self.seen.insert(id);
+            self.imagine(id);
             return Ok(());
         }
         let target = match purpose {
@@ -282,6 +286,30 @@ impl<'r> ChunkWriter<'r> {
         frame.chunks.push(Chunk { id, len });
         self.seen.insert(id);
         Ok(())
+    }
+
+    /// Remembers a chunk that is not stored; what would be a frame of them leaves memory.
+    fn imagine(&mut self, id: ChunkId) {
+        self.seen.insert(id);
+        if self.seen.len() < FRAME_CHUNK_COUNT_MAX {
+            return;
+        }
+        let chunks: Vec<Chunk> = self.seen.drain().map(|id| Chunk { id, len: 1 }).collect();
+        let frame = Frame {
+            sealed_len: 0,
+            plain_len: 0,
+            chunk_count: u32::try_from(chunks.len()).unwrap_or(u32::MAX),
+            base_count: 0,
+            kind: FrameKind::Full,
+            codec: Codec::Raw,
+            level: 0,
+        };
+        let (class, purpose) = (Class::Ordinary, Purpose::Data);
+        let footer = Footer { class, purpose, frames: vec![frame], chunks, bases: Vec::new() };
+        // No other such pack has this chunk.
+        let id = PackId(id.0);
+        let (pack_len, footer_sealed_len, epoch, salt) = (0, 0, 0, [0; 32]);
+        self.own.add(&PackInfo { id, pack_len, footer_sealed_len, epoch, salt, footer });
     }
 
     fn flush(&mut self) -> Result<()> {

@@ -186,7 +186,7 @@ fn bad_frames(
 
 /// True if the index has the pack as its footer tells it, with every chunk at its place.
 fn is_told_by(index: &Index, number: PackNumber, info: &PackInfo) -> bool {
-    *index.pack(number) == info.meta()
+    index.pack(number) == info.meta()
         && info.footer.views().all(|view| {
             let mut offset: u32 = 0;
             view.chunks.iter().all(|chunk| {

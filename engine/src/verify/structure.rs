@@ -9,7 +9,7 @@ use super::{Report, control, secrets, touched};
 use crate::error::{Error, Kind, Result};
 use crate::fence::View;
 use crate::format::node::{NodeKind, decode_id_list, decode_page, decode_table, references};
-use crate::index::Index;
+use crate::index::{Index, Marks};
 use crate::manifest::{Names, Start, walk_references};
 use crate::model::{ChunkId, NodeRef, PackId, SegmentId, Snapshot, SnapshotRef, Source};
 use crate::observe::{Observer, Progress};
@@ -41,8 +41,8 @@ impl Checked {
             None => Vec::new(),
         };
         control::authors(repo, &snapshots, observer);
-        let (index, mut seen) = segments(repo, report, observer)?;
-        let mut present = vec![false; index.packs().len()];
+        let index = segments(repo, report, observer)?;
+        let mut present = vec![false; index.pack_number_end()];
         let mut listed = Vec::new();
         repo.store().list("packs/", &mut |name, len| {
             let Some(id) = parse_pack_name(name) else { return Ok(()) };
@@ -57,7 +57,8 @@ impl Checked {
         })?;
         listed.sort_unstable();
         report.packs = listed.len() as u64;
-        report.orphans = listed.iter().filter(|(id, _)| !seen.remove(id)).count() as u64;
+        report.orphans =
+            listed.iter().filter(|(id, _)| index.find_pack(id).is_none()).count() as u64;
         for (number, pack) in index.packs() {
             if view.as_ref().is_some_and(|view| view.is_deleted(&pack.id)) {
                 // A prune gave it up: it may be gone, and nothing may need it.
@@ -82,8 +83,12 @@ impl Checked {
         observer: &dyn Observer,
     ) -> Result<()> {
         let reader = ChunkReader::new(repo, Arc::clone(&self.index));
-        let mut walk =
-            Walk { checked: self, reader: &reader, seen: HashSet::new(), bad: HashSet::new() };
+        let mut walk = Walk {
+            checked: self,
+            reader: &reader,
+            seen: Marks::new(&self.index),
+            bad: HashSet::new(),
+        };
         let mut progress =
             Progress { files_total: self.snapshots.len() as u64, ..Progress::default() };
         for (_, snapshot) in &self.snapshots {
@@ -114,7 +119,7 @@ impl Checked {
 struct Walk<'c> {
     checked: &'c Checked,
     reader: &'c ChunkReader<'c>,
-    seen: HashSet<ChunkId>,
+    seen: Marks<'c>,
     bad: HashSet<ChunkId>,
 }
 
@@ -142,7 +147,7 @@ impl Walk<'_> {
                 return Ok(false);
             }
             let Names::Node(kind) = names else { return Ok(false) };
-            if !self.seen.insert(node.id) {
+            if !self.seen.insert(&node.id) {
                 return Ok(false);
             }
             report.nodes += 1;
@@ -264,12 +269,8 @@ fn snapshots(
     Ok(loaded)
 }
 
-/// Loads every segment from the store; gives an index of the intact ones and the packs they name.
-fn segments(
-    repo: &Repository,
-    report: &mut Report,
-    observer: &dyn Observer,
-) -> Result<(Index, HashSet<PackId>)> {
+/// Loads every segment from the store; gives an index of the intact ones.
+fn segments(repo: &Repository, report: &mut Report, observer: &dyn Observer) -> Result<Index> {
     let mut segments: Vec<(SegmentId, u64)> = Vec::new();
     repo.store().list("index/", &mut |name, len| {
         let id = name.strip_prefix("index/").and_then(|hash| hash.parse::<SegmentId>().ok());
@@ -277,21 +278,18 @@ fn segments(
         Ok(())
     })?;
     segments.sort_unstable();
-    let (packs, damaged) = (RefCell::new(HashSet::new()), RefCell::new(Vec::new()));
+    let damaged = RefCell::new(Vec::new());
     let load = |id: SegmentId| match repo.load_segment(id) {
-        Ok(infos) => {
-            packs.borrow_mut().extend(infos.iter().map(|info| info.id));
-            Ok(Some(infos))
-        }
+        Ok(packs) => Ok(Some(packs)),
         Err(error) if error.kind().is_damage() => {
             damaged.borrow_mut().push((id, error));
             Ok(None)
         }
         Err(error) => Err(error),
     };
-    let index = Index::open(None, &segments, &load)?;
+    let index = Index::rebuild(repo.cache_folder().as_deref(), &segments, &load)?;
     for (id, error) in damaged.into_inner() {
         report.find(observer, format!("index segment {id}"), error);
     }
-    Ok((index, packs.into_inner()))
+    Ok(index)
 }

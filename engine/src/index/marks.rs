@@ -1,0 +1,34 @@
+//! Marks on the chunks of an index.
+
+use std::collections::HashSet;
+
+use super::Index;
+use crate::model::ChunkId;
+
+/// A set of chunks, at one bit for each chunk of the index, marked or not. Those that the index does not
+/// know take a place each.
+#[derive(Debug)]
+pub struct Marks<'i> {
+    index: &'i Index,
+    words: Vec<u64>,
+    unknown: HashSet<ChunkId>,
+}
+
+impl<'i> Marks<'i> {
+    /// Nothing marked yet.
+    #[must_use]
+    pub fn new(index: &'i Index) -> Self {
+        let count = usize::try_from(index.entry_count().div_ceil(64)).unwrap_or(usize::MAX);
+        Self { index, words: vec![0; count], unknown: HashSet::new() }
+    }
+
+    /// Marks a chunk; true if it was not marked.
+    pub fn insert(&mut self, id: &ChunkId) -> bool {
+        let Some(number) = self.index.entry_number(id) else { return self.unknown.insert(*id) };
+        let Some(word) = self.words.get_mut((number / 64) as usize) else { return true };
+        let bit = 1 << (number % 64);
+        let is_new = *word & bit == 0;
+        *word |= bit;
+        is_new
+    }
+}

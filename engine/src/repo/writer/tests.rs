@@ -1,0 +1,29 @@
+use std::sync::atomic::AtomicU64;
+
+use super::*;
+use crate::observe::Silent;
+use crate::repo::testing::Fixture;
+
+#[test]
+fn a_dry_run_knows_every_chunk_and_keeps_few_in_memory() {
+    const COUNT: u32 = 50_000;
+    let fixture = Fixture::new();
+    let repo = fixture.open("dry run");
+    let index = repo.load_index(&Silent).unwrap();
+    let (usable, _) = Usable::new(&repo, &index, &repo.view().unwrap(), &Silent).unwrap();
+    let known = Known { index: &index, usable: &usable, relied: &Relied::new(&index) };
+    let work = |writer: &mut ChunkWriter<'_>| {
+        for is_first in [true, false] {
+            for number in 0..COUNT {
+                let plain = number.to_le_bytes();
+                let id = writer.name_data(Class::Ordinary, &plain)?;
+                assert_eq!(writer.put_chunk(Class::Ordinary, id, &plain)?, is_first);
+            }
+        }
+        assert!(writer.seen.len() < FRAME_CHUNK_COUNT_MAX);
+        Ok(())
+    };
+    let stored = AtomicU64::new(0);
+    let ((), written) = write(&repo, known, &stored, true, work).unwrap();
+    assert_eq!((written.packs, written.data_added), (0, u64::from(COUNT) * 4));
+}
