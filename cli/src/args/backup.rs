@@ -114,6 +114,9 @@ pub struct BackupArgs {
     /// Make the repository first if there is none
     #[arg(long, conflicts_with = "dry_run")]
     pub init: bool,
+    /// With --init: take compression and chunk lengths from this file of `coffer tune --save`
+    #[arg(long, value_name = "FILE", requires = "init")]
+    pub tuned: Option<PathBuf>,
     /// With --init: strength of the key derivation of the password
     #[arg(long, value_enum, value_name = "STRENGTH", requires = "init")]
     pub kdf: Option<values::Kdf>,

@@ -52,7 +52,7 @@ fn open_or_init(context: &Context, settings: &Settings, args: &BackupArgs) -> Re
                 kdf: args.kdf.unwrap_or(Kdf::Default),
                 allow_weak_password: args.allow_weak_password,
             };
-            init::create(context, settings, &policy)
+            init::create(context, settings, &policy, init::tuning(args.tuned.as_deref())?)
         }
         None => Err(Failure::no_repository(&settings.shown())),
     }

@@ -13,6 +13,7 @@ mod slots;
 mod snapshots;
 #[cfg(test)]
 pub(crate) mod testing;
+mod tuning;
 mod usable;
 mod writer;
 
@@ -25,6 +26,7 @@ pub use open::OpenOptions;
 pub use reader::ChunkReader;
 pub use select::{Filter, sources_of};
 pub use slots::KeyInfo;
+pub use tuning::Tuning;
 pub use usable::{Damage, Relied, Usable};
 pub use writer::{ChunkWriter, Known, Written, write};
 

@@ -4,7 +4,9 @@ mod browse;
 mod listing;
 mod summary;
 
-pub use browse::{ChangeLine, DiffLine, FindLine, FindSummaryLine, MountedLine, StatsLine};
+pub use browse::{
+    ChangeLine, DiffLine, FindLine, FindSummaryLine, MountedLine, SettingsLine, StatsLine,
+};
 pub use listing::{KeyLine, NodeLine, SnapshotLine, entry_type, short, slot_kind, source_status};
 pub use summary::{BackupLine, FindingLine, ReportLine, RestoreLine, TouchedLine};
 
