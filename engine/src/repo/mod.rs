@@ -1,5 +1,6 @@
 //! An unlocked repository: typed load and save, reading and writing of chunks, choice of snapshots.
 
+mod cut;
 mod entries;
 mod generations;
 mod init;
@@ -20,6 +21,7 @@ mod writer;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+pub use cut::{cut, reader_count};
 pub use init::InitOptions;
 pub use names::{is_object_name, pack_name, parse_pack_name};
 pub use open::OpenOptions;
