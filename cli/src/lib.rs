@@ -10,6 +10,7 @@ mod output;
 mod password_policy;
 mod process;
 mod settings;
+mod tuning_file;
 
 use std::process::ExitCode;
 

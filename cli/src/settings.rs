@@ -51,6 +51,14 @@ impl Settings {
         Ok(Self { repository, cache_dir, state_dir })
     }
 
+    /// Folders that no backup stores.
+    #[must_use]
+    pub fn own_folders(&self) -> Vec<PathBuf> {
+        let mut folders = vec![self.repository.clone(), self.state_dir.clone()];
+        folders.extend(self.cache_dir.clone());
+        folders
+    }
+
     /// The repository for people.
     #[must_use]
     pub fn shown(&self) -> String {

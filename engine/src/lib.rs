@@ -23,4 +23,5 @@ pub mod restore;
 pub mod source;
 pub mod store;
 pub mod target;
+pub mod tune;
 pub mod verify;

@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::values;
+use super::{SelectionArgs, values};
 
 const HELP: &str = "\
 Excludes use the grammar of .gitignore. A file that cannot be read is told, the rest is stored, and
@@ -76,24 +76,8 @@ pub struct BackupArgs {
     #[arg(long, value_name = "JOB")]
     pub job: Option<String>,
 
-    /// Leave out what matches
-    #[arg(short, long, value_name = "GLOB")]
-    pub exclude: Vec<String>,
-    /// Leave out what matches a line of this file
-    #[arg(long, value_name = "FILE")]
-    pub exclude_file: Vec<PathBuf>,
-    /// Leave out the contents of folders that hold a file of this name
-    #[arg(long, value_name = "NAME")]
-    pub exclude_if_present: Vec<String>,
-    /// Leave out the contents of folders with a CACHEDIR.TAG
-    #[arg(long)]
-    pub exclude_caches: bool,
-    /// Leave out files larger than this, as in 10M or 1GiB
-    #[arg(long, value_name = "SIZE", value_parser = values::size)]
-    pub exclude_larger_than: Option<u64>,
-    /// Stay on the file systems of the given paths
-    #[arg(short = 'x', long)]
-    pub one_file_system: bool,
+    #[command(flatten)]
+    pub selection: SelectionArgs,
 
     /// Read a file again next time if it changed this shortly before it was read
     #[arg(long, value_name = "DURATION", default_value = "2s", value_parser = values::duration)]
@@ -114,6 +98,9 @@ pub struct BackupArgs {
     /// Make the repository first if there is none
     #[arg(long, conflicts_with = "dry_run")]
     pub init: bool,
+    /// With --init: take compression and chunk lengths from this file of `coffer tune --save`
+    #[arg(long, value_name = "FILE", requires = "init")]
+    pub tuned: Option<PathBuf>,
     /// With --init: strength of the key derivation of the password
     #[arg(long, value_enum, value_name = "STRENGTH", requires = "init")]
     pub kdf: Option<values::Kdf>,

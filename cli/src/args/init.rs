@@ -1,3 +1,5 @@
+use std::path::PathBuf;
+
 use clap::Args;
 
 use super::PasswordPolicyArgs;
@@ -9,12 +11,16 @@ the file is made if it does not exist. Losing the password and every key file lo
 Examples:
   coffer -r /mnt/backup init
   coffer -r /mnt/backup --key-file /etc/coffer/key init
-  coffer -r /mnt/backup --password-file /etc/coffer/password --key-file /etc/coffer/key init";
+  coffer -r /mnt/backup --password-file /etc/coffer/password --key-file /etc/coffer/key init
+  coffer tune /srv --save srv.json && coffer -r /mnt/backup init --tuned srv.json";
 
 /// Make a new repository
 #[derive(Debug, Args)]
 #[command(after_help = HELP)]
 pub struct InitArgs {
+    /// Take compression and chunk lengths from this file, which `coffer tune --save` wrote
+    #[arg(long, value_name = "FILE")]
+    pub tuned: Option<PathBuf>,
     #[command(flatten)]
     pub policy: PasswordPolicyArgs,
 }

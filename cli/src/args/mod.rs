@@ -11,8 +11,10 @@ mod ls;
 mod man;
 mod mount;
 mod restore;
+mod selection;
 mod snapshots;
 mod stats;
+mod tune;
 pub mod values;
 
 use std::ffi::OsString;
@@ -31,8 +33,10 @@ pub use ls::LsArgs;
 pub use man::ManArgs;
 pub use mount::MountArgs;
 pub use restore::{OverwriteArg, RestoreArgs};
+pub use selection::SelectionArgs;
 pub use snapshots::SnapshotsArgs;
 pub use stats::StatsArgs;
+pub use tune::TuneArgs;
 
 const ROOT_HELP: &str = "\
 Exit codes:
@@ -132,6 +136,7 @@ pub enum Command {
     /// Read everything back: open, expand and compare every stored byte
     Verify,
     Key(KeyArgs),
+    Tune(TuneArgs),
     Completions(CompletionsArgs),
     Man(ManArgs),
 }
@@ -225,6 +230,10 @@ mod tests {
             "coffer restore latest",
             "coffer restore latest --target /t --overwrite sometimes",
             "coffer key remove",
+            "coffer tune",
+            "coffer tune --sample much /a",
+            "coffer tune --seed x /a",
+            "coffer backup /a --tuned f",
         ] {
             assert_eq!(parse(line).unwrap_err().exit_code(), 2, "{line}");
         }
@@ -236,7 +245,7 @@ mod tests {
                     --exclude-larger-than 10M --racy-window 5s -x -f -n -e *.tmp --job j -H h";
         let Command::Backup(args) = parse(line).unwrap().command else { panic!("not a backup") };
         assert_eq!(args.tag, ["a", "b", "c"]);
-        assert_eq!(args.exclude_larger_than, Some(10 << 20));
-        assert!(args.stdin && args.one_file_system && args.force && args.dry_run);
+        assert_eq!(args.selection.exclude_larger_than, Some(10 << 20));
+        assert!(args.stdin && args.selection.one_file_system && args.force && args.dry_run);
     }
 }

@@ -52,7 +52,7 @@ fn open_or_init(context: &Context, settings: &Settings, args: &BackupArgs) -> Re
                 kdf: args.kdf.unwrap_or(Kdf::Default),
                 allow_weak_password: args.allow_weak_password,
             };
-            init::create(context, settings, &policy)
+            init::create(context, settings, &policy, init::tuning(args.tuned.as_deref())?)
         }
         None => Err(Failure::no_repository(&settings.shown())),
     }
@@ -137,21 +137,7 @@ fn tree_options(
     if roots.is_empty() && !has_others {
         return Err(Failure::usage("the lists of paths are empty: there is nothing to store"));
     }
-    let mut skip = vec![settings.repository.clone(), settings.state_dir.clone()];
-    skip.extend(settings.cache_dir.clone());
-    let options = TreeOptions {
-        roots,
-        excludes: args.exclude.clone(),
-        exclude_files: args.exclude_file.clone(),
-        exclude_if_present: args.exclude_if_present.clone(),
-        exclude_caches: args.exclude_caches,
-        exclude_larger_than: args.exclude_larger_than,
-        one_file_system: args.one_file_system,
-        skip,
-        claimed: Vec::new(),
-        databases: Vec::new(),
-    };
-    options.check().map_err(|problem| Failure::usage(problem.to_string()))?;
+    let options = super::tree_options(roots, &args.selection, settings.own_folders())?;
     Ok((!options.roots.is_empty()).then_some(options))
 }
 

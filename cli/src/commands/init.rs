@@ -1,9 +1,10 @@
+use std::path::Path;
 use std::sync::Arc;
 
 use coffer_engine::crypto::slot::KdfStrength;
 use coffer_engine::error::Kind;
 use coffer_engine::model::{Clock, Entropy, MemoryBound};
-use coffer_engine::repo::{InitOptions, OpenOptions, Repository};
+use coffer_engine::repo::{InitOptions, OpenOptions, Repository, Tuning};
 use coffer_engine::store::LocalStore;
 
 use super::{Context, existing_store};
@@ -13,6 +14,7 @@ use crate::exit::{Code, Failure, Result};
 use crate::output::{Stdout, json, stderr_line};
 use crate::process;
 use crate::settings::Settings;
+use crate::tuning_file;
 
 /// Makes a new repository.
 ///
@@ -23,7 +25,17 @@ pub fn run(context: &Context, args: &InitArgs) -> Result<()> {
     if existing_store(&settings)?.is_some() {
         return Err(exists(&settings));
     }
-    create(context, &settings, &args.policy).map(drop)
+    // Read before a password is asked for.
+    let tuning = tuning(args.tuned.as_deref())?;
+    create(context, &settings, &args.policy, tuning).map(drop)
+}
+
+/// What the file of `--tuned` says, or the default.
+///
+/// # Errors
+/// A usage failure when the file cannot be read or is no such file.
+pub fn tuning(file: Option<&Path>) -> Result<Tuning> {
+    file.map_or(Ok(Tuning::default()), tuning_file::load)
 }
 
 /// Makes a repository where none is, and tells so.
@@ -34,12 +46,14 @@ pub fn create(
     context: &Context,
     settings: &Settings,
     policy: &PasswordPolicyArgs,
+    tuning: Tuning,
 ) -> Result<Repository> {
     let new = context.given()?.to_init(policy)?;
     let options = InitOptions {
         strength: strength(policy.kdf),
         label: String::new(),
         host: process::host_name(),
+        tuning,
         open: OpenOptions {
             credentials: new.credentials,
             cache_dir: settings.cache_dir.clone(),

@@ -14,18 +14,20 @@ mod mount;
 mod restore;
 mod snapshots;
 mod stats;
+mod tune;
 mod verify;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use coffer_engine::error::Kind;
 use coffer_engine::model::Snapshot;
 use coffer_engine::model::{Clock, Entropy, MemoryBound};
 use coffer_engine::repo::{Filter, OpenOptions, Repository};
+use coffer_engine::source::tree::TreeOptions;
 use coffer_engine::store::{LocalStore, Store};
 
-use crate::args::{Cli, Command, FilterArgs, GlobalArgs};
+use crate::args::{Cli, Command, FilterArgs, GlobalArgs, SelectionArgs};
 use crate::credentials::Given;
 use crate::environment::Environment;
 use crate::exit::{Code, Failure, Result};
@@ -68,6 +70,7 @@ fn dispatch(context: &Context, command: Command) -> Result<()> {
         Command::Mount(args) => mount::run(context, &args),
         Command::Check => verify::check(context),
         Command::Verify => verify::verify(context),
+        Command::Tune(args) => tune::run(context, &args),
         Command::Key(args) => key::run(context, &args.command),
         Command::Completions(args) => completions::run(&args),
         Command::Man(args) => man::run(&args),
@@ -142,6 +145,28 @@ fn existing_store(settings: &Settings) -> Result<Option<Arc<dyn Store>>> {
 
 fn to_filter(args: &FilterArgs) -> Filter {
     Filter { host: args.host.clone(), tags: args.tag.clone(), job: args.job.clone() }
+}
+
+/// What a backup and its kin read of a tree.
+fn tree_options(
+    roots: Vec<PathBuf>,
+    selection: &SelectionArgs,
+    skip: Vec<PathBuf>,
+) -> Result<TreeOptions> {
+    let options = TreeOptions {
+        roots,
+        excludes: selection.exclude.clone(),
+        exclude_files: selection.exclude_file.clone(),
+        exclude_if_present: selection.exclude_if_present.clone(),
+        exclude_caches: selection.exclude_caches,
+        exclude_larger_than: selection.exclude_larger_than,
+        one_file_system: selection.one_file_system,
+        skip,
+        claimed: Vec::new(),
+        databases: Vec::new(),
+    };
+    options.check().map_err(|problem| Failure::usage(problem.to_string()))?;
+    Ok(options)
 }
 
 /// A path that cannot be used, with the system's word for why.

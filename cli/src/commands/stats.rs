@@ -19,11 +19,12 @@ pub fn run(context: &Context, args: &StatsArgs) -> Result<()> {
     let stats = stats(&repository, &reader, &snapshots, is_all, &watcher)?;
     let mut out = Stdout::new()?;
     if context.global.json {
-        out.json(&json::StatsLine::new(&snapshots, &stats))?;
+        out.json(&json::StatsLine::new(&snapshots, &stats, &repository.tuning()))?;
     } else {
         out.line(&table::sizes(&snapshots, &stats))?;
         out.line("")?;
         out.line(&repository_lines(&stats.repository))?;
+        out.line(&format!("{:<10} {}", "settings", units::tuning(&repository.tuning())))?;
     }
     out.finish()?;
     if stats.damaged == 0 {

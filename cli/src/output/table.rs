@@ -1,8 +1,11 @@
 //! Lists for people.
 
+use std::time::Duration;
+
 use coffer_engine::browse::{Sizes, Stats};
 use coffer_engine::model::{Entry, EntryKind, Snapshot, SnapshotState};
-use coffer_engine::repo::KeyInfo;
+use coffer_engine::repo::{KeyInfo, Tuning};
+use coffer_engine::tune::Tuned;
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 
 use super::{escape, json, units};
@@ -122,6 +125,65 @@ pub fn sizes(snapshots: &[Snapshot], stats: &Stats) -> String {
         }
     }
     table.trim_fmt()
+}
+
+/// Lists what settings make of a sample, one a line; the recommended one is marked.
+#[must_use]
+pub fn tuned(tuned: &Tuned) -> String {
+    let heads = [
+        "",
+        "Settings",
+        "Stored",
+        "Room",
+        "Speed",
+        "Duplicate",
+        "Chunks/GiB",
+        "Index/TiB",
+        "All stored",
+        "All time",
+    ];
+    let mut table = plain(&heads);
+    let default = &tuned.measured[0];
+    for (number, it) in tuned.measured.iter().enumerate() {
+        let room = it.size() as f64 / default.size().max(1) as f64;
+        let seconds = tuned.sampled.seconds_of_all(it);
+        table.add_row([
+            if number == tuned.choice.index { "*" } else { "" }.to_owned(),
+            difference(&it.tuning),
+            units::bytes(it.stored_bytes),
+            format!("{:.1} %", room * 100.0),
+            format!("{}/s", units::bytes(it.speed() as u64)),
+            units::bytes(it.duplicate_bytes),
+            it.chunks_per_gib().to_string(),
+            units::bytes(it.index_bytes_per_tib()),
+            units::bytes(tuned.sampled.of_all(it.stored_bytes)),
+            Duration::try_from_secs_f64(seconds).map_or("-".into(), units::duration),
+        ]);
+    }
+    for number in 2..heads.len() {
+        if let Some(column) = table.column_mut(number) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    table.trim_fmt()
+}
+
+/// In what settings differ from the default, as in `level 6, chunks 32.0 KiB`.
+fn difference(tuning: &Tuning) -> String {
+    let default = Tuning::default();
+    let mut parts = Vec::new();
+    match tuning.zstd_level {
+        level if level == default.zstd_level => {}
+        0 => parts.push("level off".to_owned()),
+        level => parts.push(format!("level {level}")),
+    }
+    if tuning.tree_chunk_avg != default.tree_chunk_avg {
+        parts.push(format!("chunks {}", units::bytes(tuning.tree_chunk_avg)));
+    }
+    if tuning.frame_len != default.frame_len {
+        parts.push(format!("frames {}", units::bytes(tuning.frame_len)));
+    }
+    if parts.is_empty() { "default".into() } else { parts.join(", ") }
 }
 
 /// Lists keys; the one in use is marked.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use coffer_engine::model::Time;
+use coffer_engine::repo::Tuning;
 
 /// Bytes with a binary unit, as in `1.4 MiB`.
 #[must_use]
@@ -36,6 +37,18 @@ pub fn duration(length: Duration) -> String {
         60..3600 => format!("{}:{:02}", secs / 60, secs % 60),
         _ => format!("{}:{:02}:{:02}", secs / 3600, secs / 60 % 60, secs % 60),
     }
+}
+
+/// Settings of a repository, as in `zstd level 3, frames of 4.0 MiB, packs of 32.0 MiB, …`.
+#[must_use]
+pub fn tuning(tuning: &Tuning) -> String {
+    let level = match tuning.zstd_level {
+        0 => "no compression".to_owned(),
+        level => format!("zstd level {level}"),
+    };
+    let (frame, pack) = (bytes(tuning.frame_len), bytes(tuning.pack_len));
+    let chunk = bytes(tuning.tree_chunk_avg);
+    format!("{level}, frames of {frame}, packs of {pack}, chunks of {chunk}")
 }
 
 /// A moment in this machine's time zone, to the second.

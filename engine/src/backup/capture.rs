@@ -21,7 +21,7 @@ use crate::chunk::Cutter;
 use crate::error::{Error, Kind, Result, SourceError};
 use crate::model::{Class, Entry, EntryPath, NodeRef, Owner, Time, Xattrs};
 use crate::observe::{Action, Observer, Progress};
-use crate::repo::{ChunkReader, ChunkWriter, Known, Repository};
+use crate::repo::{ChunkReader, ChunkWriter, Known, Repository, reader_count};
 use crate::source::sqlite::SqliteOptions;
 use crate::source::stream::StreamSource;
 use crate::source::tree::{TreeOptions, Walk};
@@ -196,11 +196,6 @@ fn files<'r>(
 fn with_facts(mut captured: Captured, databases: Option<&Databases<'_>>) -> Captured {
     captured.facts.extend(databases.map(Databases::facts).unwrap_or_default());
     captured
-}
-
-/// Threads that read, cut and name.
-fn reader_count() -> usize {
-    thread::available_parallelism().map_or(2, usize::from).min(16)
 }
 
 /// Captures a stream as a manifest of one file.

@@ -14,6 +14,7 @@ use crate::limits;
 use crate::manifest::encode_xattrs;
 use crate::model::{ChunkId, Class, Clock, Content, Entry, EntryKind, Hole, Time, Xattrs};
 use crate::observe::Action;
+use crate::repo::cut;
 use crate::source::sqlite::is_database;
 use crate::source::tree::{DataReader, Found, OpenFile};
 
@@ -409,24 +410,6 @@ fn fill(
         }
     }
     Ok(false)
-}
-
-/// Cuts and names as many chunks as `bytes` give; returns the bytes used.
-pub(super) fn cut(
-    (keyring, class): (&Keyring, Class),
-    cutter: &Cutter,
-    bytes: &[u8],
-    end: bool,
-    chunks: &mut Vec<(ChunkId, u32)>,
-) -> Result<usize, Error> {
-    let mut used = 0;
-    while used < bytes.len() {
-        let Some(len) = cutter.cut(&bytes[used..], end) else { break };
-        let chunk = &bytes[used..used + len];
-        chunks.push((keyring.data_id(class, chunk)?, len as u32));
-        used += len;
-    }
-    Ok(used)
 }
 
 fn truncate(piece: &mut Piece, bytes: usize, chunks: usize) {

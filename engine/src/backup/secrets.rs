@@ -7,12 +7,12 @@ use super::assemble::{Assembler, Captured};
 use super::capture::Context;
 use super::merge::is_unchanged;
 use super::parent::Parent;
-use super::read::{Output, Reading, cut};
+use super::read::{Output, Reading};
 use crate::error::{Error, Kind, Result, SourceError};
 use crate::manifest::{ContentWriter, Entries};
 use crate::model::{ChunkId, Class, Content, Entry, EntryKind, EntryPath, NodeRef, Time};
 use crate::observe::{Action, Event, Observer, Progress};
-use crate::repo::{ChunkWriter, Repository};
+use crate::repo::{ChunkWriter, Repository, cut};
 use crate::source::secrets::{Secret, SecretsSource};
 
 /// Refuses secrets where the key in use may not read them.

@@ -11,7 +11,7 @@ mod tests;
 
 pub use draft::{Access, Draft, Mapped};
 pub use spool::SpoolFile;
-pub use state::StateDir;
+pub use state::{ScratchDir, StateDir};
 
 use std::fs::{self, DirBuilder, File};
 use std::io;

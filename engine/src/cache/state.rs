@@ -70,6 +70,27 @@ impl StateDir {
     }
 }
 
+/// A folder for the state of a repository that is only rehearsed: gone with its value.
+#[derive(Debug)]
+pub struct ScratchDir(tempfile::TempDir);
+
+impl ScratchDir {
+    /// Makes an empty folder in the system's temporary folder, for its owner only.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub fn new() -> Result<Self> {
+        let made = tempfile::Builder::new().prefix("coffer-").tempdir();
+        made.map(Self).map_err(|error| Error::io("making a temporary folder", error))
+    }
+
+    /// The folder.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        self.0.path()
+    }
+}
+
 fn failed(doing: &str, path: &Path, error: io::Error) -> Error {
     Error::io(format!("{doing} the state {}", path.display()), error)
 }

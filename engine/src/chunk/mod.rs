@@ -10,11 +10,19 @@ pub const PROBE_LEN: usize = 64 << 10;
 pub const MEDIA_LEN_MIN: u64 = 1 << 20;
 
 /// The masks (strict, relaxed) of each average length the format knows.
-const MASKS: [(u64, u64, u64); 3] = [
+const MASKS: [(u64, u64, u64); 6] = [
+    (16 << 10, 0x0000_d903_0353_7000, 0x0000_d901_0353_0000),
+    (32 << 10, 0x0000_d907_0353_7000, 0x0000_d903_0353_0000),
     (64 << 10, 0x0000_d907_0753_7000, 0x0000_d903_1353_0000),
+    (128 << 10, 0x0000_d917_0753_7000, 0x0000_d90f_0353_0000),
     (256 << 10, 0x0000_d917_4753_7000, 0x0000_d903_0353_7000),
     (1 << 20, 0x0000_d937_6753_7000, 0x0000_d907_0753_7000),
 ];
+
+/// The average lengths the format knows, bytes, ascending.
+pub fn averages() -> impl Iterator<Item = u64> {
+    MASKS.iter().map(|(avg, ..)| *avg)
+}
 
 /// The profiles of a new repository, as the format's page 7 lists them.
 #[must_use]

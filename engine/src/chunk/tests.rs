@@ -65,6 +65,16 @@ fn cuts_are_those_of_the_text() {
             rest = &rest[len..];
         }
     }
+    for avg in averages() {
+        let avg = u32::try_from(avg).unwrap();
+        let profile = Profile { min: avg / 4, avg, max: avg * 4, ..standard_profiles().remove(0) };
+        let cutter = Cutter::new(&gear(7), &profile).unwrap();
+        let mut rest = &bytes[..];
+        while let Some(len) = cutter.cut(rest, true) {
+            assert_eq!(len, cut_by_the_text(&cutter, rest), "{avg}, {} bytes left", rest.len());
+            rest = &rest[len..];
+        }
+    }
     let cutter = cutter("tree");
     for len in [1, 2, 16_383, 16_384, 16_385, 16_386, 65_535, 65_537, 262_143, 262_144, 262_145] {
         let bytes = &bytes[bytes.len() - 400_000..][..len];
@@ -138,7 +148,7 @@ fn unsound_profiles_are_refused() {
     refused(|profile| profile.min = 0);
     refused(|profile| profile.min = 16_385);
     refused(|profile| profile.max = 65_534);
-    refused(|profile| profile.avg = 131_072);
+    refused(|profile| profile.avg = 98_304);
     refused(|profile| profile.max = u32::MAX - 1);
 }
 

@@ -52,7 +52,7 @@ pub struct ConfigBody {
     pub chunker: u64,
     pub chunker_secret: Secret32,
     pub profiles: Vec<Profile>,
-    /// Advice to writers: zstd level, −7 to 22.
+    /// Advice to writers: zstd level, −7 to 22; 0 stores data as it is.
     pub zstd_level: i32,
     /// Advice to writers: plaintext target of a frame, bytes.
     pub frame_len: u64,

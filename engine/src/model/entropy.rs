@@ -13,7 +13,8 @@ impl Entropy {
         Self(None)
     }
 
-    /// A fixed stream of bytes: BLAKE3 of `seed`, extended. For vectors and tests only.
+    /// A fixed stream of bytes: BLAKE3 of `seed`, extended. For vectors, tests, and rehearsals that
+    /// store nothing.
     #[must_use]
     pub fn fixed(seed: &[u8]) -> Self {
         let mut hasher = blake3::Hasher::new();

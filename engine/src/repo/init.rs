@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{OpenOptions, Repository, keys};
+use super::{OpenOptions, Repository, Tuning, keys};
 use crate::cache::StateDir;
 use crate::crypto::KdfStrength;
 use crate::error::{Error, Kind, Result};
@@ -16,6 +16,8 @@ pub struct InitOptions {
     pub label: String,
     /// Name of this host, for the list of authors.
     pub host: String,
+    /// What its writers follow.
+    pub tuning: Tuning,
     pub open: OpenOptions,
 }
 
@@ -31,19 +33,21 @@ impl Repository {
     /// Makes a repository in an empty store and opens it.
     ///
     /// # Errors
-    /// `Conflict` when the store holds a repository, `Input` without a credential, and those of the store.
+    /// `Conflict` when the store holds a repository, `Input` without a credential or for settings that
+    /// [`Tuning::check`] refuses, and those of the store.
     pub fn init(
         store: Arc<dyn Store>,
         options: InitOptions,
         observer: &dyn Observer,
     ) -> Result<Self> {
-        let InitOptions { strength, label, host, open } = options;
+        let InitOptions { strength, label, host, tuning, open } = options;
         let Some((first, more)) = open.credentials.split_first() else {
             return Err(Error::new(Kind::Input, "a repository needs a password or a key file"));
         };
         let more = more.to_vec();
         let now_ns = open.clock.now_ns();
-        let config = keys::default_config(&open.entropy, now_ns);
+        let mut config = keys::default_config(&open.entropy, now_ns);
+        tuning.apply(&mut config)?;
         let state = StateDir::open(&open.state_dir, config.repository)?;
         let author = open.author(&state)?;
         let plan = keys::NewRepository {

@@ -1,5 +1,6 @@
 //! An unlocked repository: typed load and save, reading and writing of chunks, choice of snapshots.
 
+mod cut;
 mod entries;
 mod generations;
 mod init;
@@ -13,18 +14,21 @@ mod slots;
 mod snapshots;
 #[cfg(test)]
 pub(crate) mod testing;
+mod tuning;
 mod usable;
 mod writer;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
+pub use cut::{cut, reader_count};
 pub use init::InitOptions;
 pub use names::{is_object_name, pack_name, parse_pack_name};
 pub use open::OpenOptions;
 pub use reader::ChunkReader;
 pub use select::{Filter, sources_of};
 pub use slots::KeyInfo;
+pub use tuning::Tuning;
 pub use usable::{Damage, Relied, Usable};
 pub use writer::{ChunkWriter, Known, Written, write};
 

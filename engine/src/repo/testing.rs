@@ -5,7 +5,7 @@ use std::path::Path as FilePath;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::{InitOptions, OpenOptions, Repository};
+use super::{InitOptions, OpenOptions, Repository, Tuning};
 use crate::backup::{BackupOptions, BackupSummary, RACY_WINDOW_NS, SourceOptions, backup};
 use crate::crypto::{Credential, KdfStrength, Place, Secret32, object_hash};
 use crate::error::Result;
@@ -41,6 +41,7 @@ impl Fixture {
             strength: KdfStrength::Default,
             label: String::new(),
             host: "host".to_owned(),
+            tuning: Tuning::default(),
             open: fixture.options("init"),
         };
         Repository::init(fixture.memory.clone(), options, &Silent).unwrap();

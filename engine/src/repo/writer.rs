@@ -18,6 +18,7 @@ use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 
 use secret::SecretIds;
 
+use super::tuning::FRAME_LEN;
 use super::{Relied, Repository, Usable};
 use crate::error::{Error, Kind, Result};
 use crate::index::Index;
@@ -175,8 +176,8 @@ pub fn write<'r, T>(
 }
 
 fn frame_len(repo: &Repository) -> usize {
-    let configured = usize::try_from(repo.config().frame_len).unwrap_or(usize::MAX);
-    configured.clamp(64 << 10, 8 << 20)
+    let len = repo.config().frame_len.clamp(*FRAME_LEN.start(), *FRAME_LEN.end());
+    usize::try_from(len).unwrap_or(usize::MAX)
 }
 
 impl<'r> ChunkWriter<'r> {

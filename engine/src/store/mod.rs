@@ -1,5 +1,6 @@
 //! The dumb service a repository lives in: names, immutable bytes, create only if absent.
 
+mod discard;
 mod fault;
 mod local;
 mod memory;
@@ -7,6 +8,7 @@ mod staged;
 #[cfg(test)]
 mod tests;
 
+pub use discard::DiscardStore;
 pub use fault::{FaultStore, Operation, When};
 pub use local::LocalStore;
 pub use memory::MemoryStore;

@@ -41,6 +41,17 @@ impl Staged {
         Ok(Self { file, len: 0, location, place: None, quota: None })
     }
 
+    /// Makes an object whose bytes go nowhere: it can be written, not read back.
+    ///
+    /// # Errors
+    /// `NotFound`, `Refused` or `Unavailable` when there is no `/dev/null` to write to.
+    pub(super) fn discarded() -> Result<Self> {
+        let path = "/dev/null";
+        let file = File::options().write(true).open(path);
+        let file = file.map_err(|error| Error::io(format!("opening {path}"), error))?;
+        Ok(Self { file, len: 0, location: path.to_owned(), place: None, quota: None })
+    }
+
     /// Writes `bytes` at the end.
     ///
     /// # Errors

@@ -4,7 +4,7 @@ use std::fs;
 
 use crate::support::{Run, Scene, make};
 
-const COMMANDS: [&str; 21] = [
+const COMMANDS: [&str; 22] = [
     "",
     "init",
     "backup",
@@ -23,6 +23,7 @@ const COMMANDS: [&str; 21] = [
     "key add",
     "key remove",
     "key passwd",
+    "tune",
     "completions",
     "man",
     "man --quiet",
@@ -132,6 +133,9 @@ fn mistakes_in_the_options_end_with_2_and_touch_nothing() {
         &["ls", "-l", "--facts", "latest"],
         &["cat", "latest:/"],
         &["key", "remove"],
+        &["tune"],
+        &["tune", "--sample", "much", "source"],
+        &["backup", "--tuned", "file", "source"],
         &["key", "add", "--new-key-file", "a", "--new-password-file", "b"],
         &["snapshots", "--latest", "-1"],
         &["-q", "-v", "snapshots"],

@@ -6,3 +6,4 @@ mod keys;
 mod lists;
 mod output;
 mod passwords;
+mod tune;

@@ -2,6 +2,7 @@
 
 use coffer_engine::chunk::{Cutter, standard_profiles};
 use coffer_engine::crypto::{Keyring, padded_len};
+use coffer_engine::model::Profile;
 use serde_json::{Value, json};
 
 use super::content::{lines, stream};
@@ -31,7 +32,7 @@ pub fn table(keyring: &Keyring) -> Value {
         ("odd", stream("coffer vectors: input", 100_001)),
     ];
     let mut rows = Vec::new();
-    for profile in standard_profiles() {
+    for profile in standard_profiles().into_iter().chain(other_averages()) {
         let cutter = Cutter::new(&gear, &profile).unwrap();
         for (name, input) in &inputs {
             rows.push(json!({
@@ -52,6 +53,17 @@ pub fn table(keyring: &Keyring) -> Value {
         "page_cut_key": hex(&keyring.page_cut_key()),
         "inputs": described.collect::<Vec<_>>(),
         "cuts": rows,
+    })
+}
+
+/// A profile for each average length that no standard profile has.
+fn other_averages() -> impl Iterator<Item = Profile> {
+    [16, 32, 128].into_iter().map(|kib: u32| Profile {
+        name: format!("avg-{kib}"),
+        min: kib << 8,
+        avg: kib << 10,
+        max: kib << 12,
+        delta: false,
     })
 }
 

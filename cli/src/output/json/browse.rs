@@ -2,6 +2,7 @@
 
 use coffer_engine::browse::{Counts, DiffSummary, ObjectSizes, RepositorySizes, Sizes, Stats};
 use coffer_engine::model::{Entry, Snapshot};
+use coffer_engine::repo::Tuning;
 use serde::Serialize;
 
 use super::{JsonPath, NodeLine, PathText, entry_type};
@@ -143,7 +144,26 @@ pub struct StatsLine {
     snapshots: Vec<SizesLine>,
     total: SizesLine,
     repository: RepositoryLine,
+    settings: SettingsLine,
     damaged_count: u64,
+}
+
+/// What writers of the repository follow.
+#[derive(Debug, Serialize)]
+pub struct SettingsLine {
+    zstd_level: i32,
+    frame_len: u64,
+    pack_len: u64,
+    tree_chunk_avg: u64,
+}
+
+impl SettingsLine {
+    /// The fields of `tuning`.
+    #[must_use]
+    pub fn new(tuning: &Tuning) -> Self {
+        let Tuning { zstd_level, frame_len, pack_len, tree_chunk_avg } = *tuning;
+        Self { zstd_level, frame_len, pack_len, tree_chunk_avg }
+    }
 }
 
 /// What one or more snapshots hold and take.
@@ -186,7 +206,7 @@ struct ObjectsLine {
 impl StatsLine {
     /// The line for what was measured of `snapshots`, which stand in the same order.
     #[must_use]
-    pub fn new(snapshots: &[Snapshot], stats: &Stats) -> Self {
+    pub fn new(snapshots: &[Snapshot], stats: &Stats, tuning: &Tuning) -> Self {
         let one = |(snapshot, (_, sizes)): (&Snapshot, &(_, Sizes))| SizesLine {
             id: Some(snapshot.sid.to_string()),
             time: Some(units::rfc3339(snapshot.started_ns)),
@@ -197,6 +217,7 @@ impl StatsLine {
             snapshots: snapshots.iter().zip(&stats.snapshots).map(one).collect(),
             total: SizesLine::new(&stats.total),
             repository: RepositoryLine::new(&stats.repository),
+            settings: SettingsLine::new(tuning),
             damaged_count: stats.damaged,
         }
     }

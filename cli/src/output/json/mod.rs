@@ -3,10 +3,14 @@
 mod browse;
 mod listing;
 mod summary;
+mod tune;
 
-pub use browse::{ChangeLine, DiffLine, FindLine, FindSummaryLine, MountedLine, StatsLine};
+pub use browse::{
+    ChangeLine, DiffLine, FindLine, FindSummaryLine, MountedLine, SettingsLine, StatsLine,
+};
 pub use listing::{KeyLine, NodeLine, SnapshotLine, entry_type, short, slot_kind, source_status};
 pub use summary::{BackupLine, FindingLine, ReportLine, RestoreLine, TouchedLine};
+pub use tune::TuneLine;
 
 use serde::Serialize;
 

@@ -16,6 +16,7 @@ use crate::model::{
     ConfigBody, ConfigHead, EnrolledAuthor, Entropy, Epoch, Features, ObjectHash, Purpose,
     Recipient, RepositoryId, RingBody, RingSecrets, SecretBytes, SlotBody, SlotId,
 };
+use crate::repo::Tuning;
 use crate::store::Store;
 
 pub(super) const PURPOSES: [Purpose; 4] =
@@ -25,15 +26,16 @@ pub(super) const PURPOSES_S: [Purpose; 2] = [Purpose::Data, Purpose::Metadata];
 /// A config with a fresh repository id and chunker secret and the profiles of the format's page 7.
 #[must_use]
 pub fn default_config(entropy: &Entropy, now_ns: i64) -> ConfigBody {
+    let tuning = Tuning::default();
     ConfigBody {
         repository: RepositoryId(entropy.bytes()),
         created_ns: now_ns,
         chunker: 1,
         chunker_secret: Secret32::random(entropy),
         profiles: standard_profiles(),
-        zstd_level: 3,
-        frame_len: 4 << 20,
-        pack_len: 32 << 20,
+        zstd_level: tuning.zstd_level,
+        frame_len: tuning.frame_len,
+        pack_len: tuning.pack_len,
     }
 }
 

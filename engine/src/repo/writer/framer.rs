@@ -11,7 +11,8 @@ use crate::error::{Error, Kind, Result};
 use crate::frame;
 use crate::model::{Class, Entropy, PackInfo, Purpose};
 use crate::pack::{NewFrame, PackBuilder};
-use crate::repo::Repository;
+use crate::repo::tuning::PACK_LEN;
+use crate::repo::{Repository, Tuning};
 use crate::store::Staged;
 
 /// Target of a metadata pack, bytes.
@@ -174,7 +175,7 @@ impl<'r> Line<'_, '_, 'r> {
         let sealer = repo.keyring().new_pack(entropy, class, purpose)?;
         let target = match purpose {
             Purpose::Metadata => METADATA_PACK_LEN,
-            _ => repo.config().pack_len.clamp(1 << 20, 64 << 20),
+            _ => repo.config().pack_len.clamp(*PACK_LEN.start(), *PACK_LEN.end()),
         };
         let mut pack = OpenPack {
             number: self.pack_count,
@@ -249,9 +250,10 @@ fn panicked() -> Error {
 }
 
 fn compress(job: FrameJob, level: i32) -> Result<(Class, Purpose, NewFrame)> {
-    let compressed = match job.class {
-        Class::S => frame::raw(job.plain)?,
-        Class::Ordinary => frame::compress(job.plain, level)?,
+    let compressed = match (job.class, job.purpose, level) {
+        (Class::S, ..) | (_, Purpose::Data, 0) => frame::raw(job.plain)?,
+        (_, _, 0) => frame::compress(job.plain, Tuning::default().zstd_level)?,
+        _ => frame::compress(job.plain, level)?,
     };
     Ok((job.class, job.purpose, NewFrame::full(compressed, job.chunks)))
 }

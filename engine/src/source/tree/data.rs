@@ -1,6 +1,7 @@
 //! The bytes of a file without its holes.
 
 use std::io::{self, Read};
+use std::ops::Range;
 use std::os::unix::fs::FileExt;
 
 use super::open::OpenFile;
@@ -44,5 +45,67 @@ impl Read for DataReader<'_> {
         let count = self.open.file.read_at(&mut buffer[..len], self.at)?;
         self.at += count as u64;
         Ok(count)
+    }
+}
+
+/// The bytes of a part of a file, holes left out; fewer if the file ends before.
+///
+/// # Errors
+/// As the operating system gives them.
+pub fn read_range(open: &OpenFile, holes: &[Hole], range: Range<u64>) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let mut at = range.start;
+    for hole in holes.iter().filter(|hole| hole.offset + hole.len > range.start) {
+        read_run(open, at..hole.offset.min(range.end), &mut bytes)?;
+        at = at.max(hole.offset + hole.len);
+    }
+    read_run(open, at..range.end, &mut bytes)?;
+    Ok(bytes)
+}
+
+/// Adds the bytes of `run`, which may be empty.
+fn read_run(open: &OpenFile, run: Range<u64>, bytes: &mut Vec<u8>) -> io::Result<()> {
+    let start = bytes.len();
+    let len = usize::try_from(run.end.saturating_sub(run.start)).unwrap_or(usize::MAX);
+    bytes.resize(start + len, 0);
+    let mut filled = 0;
+    while filled < len {
+        let buffer = &mut bytes[start + filled..];
+        match open.file.read_at(buffer, run.start + filled as u64) {
+            Ok(0) => break,
+            Ok(count) => filled += count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    bytes.truncate(start + filled);
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+
+    use super::super::stat::Stat;
+    use super::*;
+
+    #[test]
+    fn a_part_of_a_file_is_its_bytes_without_the_holes() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        let bytes: Vec<u8> = (0..100).collect();
+        std::fs::write(&path, &bytes).unwrap();
+        let file = File::open(path).unwrap();
+        let open = OpenFile { stat: Stat::of(&file).unwrap(), file };
+        let holes = [Hole { offset: 10, len: 10 }, Hole { offset: 50, len: 30 }];
+        let wanted = |range: Range<u64>| -> Vec<u8> {
+            let hole = |at: &u64| holes.iter().any(|h| (h.offset..h.offset + h.len).contains(at));
+            range.filter(|at| *at < 100 && !hole(at)).map(|at| at as u8).collect()
+        };
+        for range in [0..100, 0..5, 5..15, 12..18, 15..60, 10..20, 20..50, 55..120, 90..300] {
+            let read = read_range(&open, &holes, range.clone()).unwrap();
+            assert_eq!(read, wanted(range.clone()), "{range:?}");
+        }
+        assert_eq!(read_range(&open, &[], 3..7).unwrap(), [3, 4, 5, 6]);
     }
 }

@@ -20,7 +20,7 @@ mod xattr;
 
 use std::path::PathBuf;
 
-pub use data::DataReader;
+pub use data::{DataReader, read_range};
 pub use exclude::Exclusion;
 pub use found::Found;
 pub use open::OpenFile;
