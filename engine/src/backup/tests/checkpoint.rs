@@ -11,7 +11,8 @@ use crate::repo::testing::*;
 use crate::source::stream::{Input, StreamSource};
 use crate::store::{FaultStore, Operation, When};
 
-const FILE_LEN: usize = 3 << 20;
+/// Short enough to be read in one piece.
+const FILE_LEN: usize = 3 << 19;
 const FILES: u64 = 12;
 
 /// Interrupts a run that has read so many bytes.
@@ -104,7 +105,7 @@ fn a_file_in_progress_is_kept_by_its_chunks_and_is_no_entry() {
     let fixture = Fixture::new();
     fill(&fixture, 0..1);
     fixture.file("large", &noise(50, 40 << 20));
-    let checkpoint = interrupt(&fixture, "first", 8);
+    let checkpoint = interrupt(&fixture, "first", 12);
     assert_eq!(checkpoint.sources[0].bytes, FILE_LEN as u64);
     assert!(!checkpoint.pending.is_empty());
     let summary = backup(&fixture.open("second"), fixture.tree(), &Silent).unwrap();
