@@ -229,7 +229,7 @@ pub(super) fn stream<'r>(
         let (ended, cutter, stopped) = (&ended, &cutter, &stopped);
         scope.spawn(move || {
             let is_stopped = || observer.is_interrupted() || stopped.load(Ordering::Relaxed);
-            let mut read = |buffer: &mut [u8]| open.read(buffer, &is_stopped);
+            let mut read = |bytes: &mut Vec<u8>, len: usize| open.append(bytes, len, &is_stopped);
             let last =
                 match read::stream((keyring, Class::Ordinary), |_| cutter, &mut read, &messages) {
                     Err(error) => Some(Message::Failed(error)),

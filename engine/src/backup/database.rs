@@ -164,8 +164,8 @@ impl<'r> Databases<'r> {
                 pumped
             });
             let mut rest = Rest { spool: &spool, block: Vec::new(), at: 0 };
-            let mut fill = |buffer: &mut [u8]| rest.read(buffer);
-            let read = read::stream((keyring, class), |_| &self.cutter, &mut fill, messages);
+            let mut append = |bytes: &mut Vec<u8>, len: usize| rest.append(bytes, len);
+            let read = read::stream((keyring, class), |_| &self.cutter, &mut append, messages);
             spool.abandon();
             let facts = pump.join().unwrap_or_else(|_| Err("its reader has panicked".to_owned()));
             (read, facts)
@@ -264,15 +264,15 @@ struct Rest<'s> {
 }
 
 impl Rest<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+    fn append(&mut self, bytes: &mut Vec<u8>, len: usize) -> io::Result<usize> {
         if self.at == self.block.len() {
             match self.spool.pop()? {
                 Some(block) => (self.block, self.at) = (block, 0),
                 None => return Ok(0),
             }
         }
-        let count = buffer.len().min(self.block.len() - self.at);
-        buffer[..count].copy_from_slice(&self.block[self.at..self.at + count]);
+        let count = len.min(self.block.len() - self.at);
+        bytes.extend_from_slice(&self.block[self.at..self.at + count]);
         self.at += count;
         Ok(count)
     }

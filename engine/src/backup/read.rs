@@ -1,6 +1,6 @@
 //! Readers: open files, read them, cut them, name the chunks. Several work at once.
 
-use std::io::{self, Read as _};
+use std::io;
 
 use crossbeam_channel::{Receiver, Sender};
 
@@ -280,7 +280,7 @@ impl Reading<'_> {
         let mut reader = DataReader::new(file, &holes);
         // Read in the room that its length tells, plus one byte that finds its end.
         let room = usize::try_from(file.stat.size).unwrap_or_default().min(PART_LEN) + 1;
-        let mut read = |buffer: &mut [u8]| reader.read(buffer);
+        let mut read = |bytes: &mut Vec<u8>, len: usize| reader.append(bytes, len);
         let mut target = start + room;
         loop {
             match fill(&mut read, &mut piece.bytes, target) {
@@ -312,7 +312,7 @@ impl Reading<'_> {
         let holes_len: u64 = holes.iter().map(|hole| hole.len).sum();
         let len = file.stat.size.saturating_sub(holes_len);
         let mut reader = DataReader::new(file, &holes);
-        let mut read = |buffer: &mut [u8]| reader.read(buffer);
+        let mut read = |bytes: &mut Vec<u8>, len: usize| reader.append(bytes, len);
         let choose = |first: &[u8]| self.cutter(first, len);
         let read = stream((self.keyring, self.class), choose, &mut read, messages)?;
         Ok(read.map(|read| Read { holes: reader.passed().to_vec(), ..read }))
@@ -357,7 +357,7 @@ pub(super) struct Read {
 pub(super) fn stream<'c>(
     names: (&Keyring, Class),
     choose: impl FnOnce(&[u8]) -> &'c Cutter,
-    read: &mut dyn FnMut(&mut [u8]) -> io::Result<usize>,
+    read: Append<'_>,
     messages: &Sender<Message>,
 ) -> Result<io::Result<Read>, Error> {
     let mut choose = Some(choose);
@@ -368,6 +368,7 @@ pub(super) fn stream<'c>(
         let mut bytes = std::mem::take(&mut carried);
         // Always more than before: a chunk may be longer than a part.
         let len = bytes.len() + PART_LEN;
+        bytes.reserve_exact(PART_LEN);
         let end = match fill(read, &mut bytes, len) {
             Ok(end) => end,
             Err(error) => return Ok(Err(error)),
@@ -379,32 +380,32 @@ pub(super) fn stream<'c>(
         };
         let mut chunks = Vec::new();
         let used = cut(names, cutter, &bytes, end, &mut chunks)?;
-        carried.extend_from_slice(&bytes[used..]);
-        bytes.truncate(used);
         stored += used as u64;
-        let gone =
-            !chunks.is_empty() && messages.send(Message::Part(Piece { bytes, chunks })).is_err();
+        let mut gone = false;
+        if used == 0 {
+            carried = bytes;
+        } else {
+            carried.reserve_exact(bytes.len() - used + PART_LEN);
+            carried.extend_from_slice(&bytes[used..]);
+            bytes.truncate(used);
+            gone = messages.send(Message::Part(Piece { bytes, chunks })).is_err();
+        }
         if end || gone {
             return Ok(Ok(Read { stored, holes: Vec::new() }));
         }
     }
 }
 
-/// Fills `bytes` up to `len`; true at the end of the source.
-fn fill(
-    read: &mut dyn FnMut(&mut [u8]) -> io::Result<usize>,
-    bytes: &mut Vec<u8>,
-    len: usize,
-) -> io::Result<bool> {
-    let mut filled = bytes.len();
-    bytes.resize(len.max(filled), 0);
-    while filled < bytes.len() {
-        match read(&mut bytes[filled..]) {
-            Ok(0) => {
-                bytes.truncate(filled);
-                return Ok(true);
-            }
-            Ok(count) => filled += count,
+/// Adds what a source gives next to the buffer, best about as many bytes as asked for: how many, 0 at
+/// the end.
+pub(super) type Append<'a> = &'a mut dyn FnMut(&mut Vec<u8>, usize) -> io::Result<usize>;
+
+/// Adds bytes of a source until there are at least `len`; true at its end.
+fn fill(append: Append<'_>, bytes: &mut Vec<u8>, len: usize) -> io::Result<bool> {
+    while bytes.len() < len {
+        match append(bytes, len - bytes.len()) {
+            Ok(0) => return Ok(true),
+            Ok(_) => {}
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
         }

@@ -57,18 +57,18 @@ impl NonceKey {
     }
 }
 
-/// Encrypts `plain` in place and returns the tag.
+/// Encrypts what goes in to where it comes out, which may be the same place, and returns the tag.
 pub(super) fn encrypt(
     key: &Secret32,
     nonce: &[u8; NONCE_LEN],
     aad: &[u8],
-    plain: &mut [u8],
+    plain: InOutBuf<'_, '_, u8>,
     what: &'static str,
 ) -> Result<[u8; TAG_LEN], CryptoError> {
     let cipher = XChaCha20Poly1305::new(key.as_bytes().into());
     let nonce: &XNonce = nonce.into();
     cipher
-        .encrypt_inout_detached(nonce, aad, InOutBuf::from(plain))
+        .encrypt_inout_detached(nonce, aad, plain)
         .map(Into::into)
         .map_err(|_| CryptoError::Length { what })
 }
@@ -80,16 +80,28 @@ pub(super) fn decrypt(
     sealed: &[u8],
     what: &'static str,
 ) -> Result<Vec<u8>, CryptoError> {
+    let mut plain = Vec::new();
+    decrypt_into(key, aad, sealed, &mut plain, what)?;
+    Ok(plain)
+}
+
+/// `nonce ‖ ciphertext ‖ tag` opened: the plaintext, instead of what `plain` holds. Room that it has
+/// from before need not be found and cleared again.
+pub(super) fn decrypt_into(
+    key: &Secret32,
+    aad: &[u8],
+    sealed: &[u8],
+    plain: &mut Vec<u8>,
+    what: &'static str,
+) -> Result<(), CryptoError> {
     let cut = CryptoError::Length { what };
     let (nonce, rest) = sealed.split_first_chunk::<NONCE_LEN>().ok_or(cut.clone())?;
-    let (body, tag) = rest.split_last_chunk::<TAG_LEN>().ok_or(cut)?;
-    let mut plain = body.to_vec();
+    let (body, tag) = rest.split_last_chunk::<TAG_LEN>().ok_or(cut.clone())?;
+    plain.resize(body.len(), 0);
+    let both = InOutBuf::new(body, plain).map_err(|_| cut)?;
     let cipher = XChaCha20Poly1305::new(key.as_bytes().into());
     let (nonce, tag): (&XNonce, &Tag) = (nonce.into(), tag.into());
-    cipher
-        .decrypt_inout_detached(nonce, aad, InOutBuf::from(plain.as_mut_slice()), tag)
-        .map_err(|_| CryptoError::Broken { what })?;
-    Ok(plain)
+    cipher.decrypt_inout_detached(nonce, aad, both, tag).map_err(|_| CryptoError::Broken { what })
 }
 
 /// `nonce ‖ ciphertext ‖ tag` of `plain`, behind what `out` holds already.
@@ -101,7 +113,7 @@ pub(super) fn append_sealed(
     plain: &mut [u8],
     what: &'static str,
 ) -> Result<(), CryptoError> {
-    let tag = encrypt(key, nonce, aad, plain, what)?;
+    let tag = encrypt(key, nonce, aad, InOutBuf::from(&mut *plain), what)?;
     out.reserve(plain.len().saturating_add(SEAL_OVERHEAD));
     out.extend_from_slice(nonce);
     out.extend_from_slice(plain);

@@ -1,7 +1,11 @@
 //! Frames and footers of packs.
 
+use chacha20poly1305::aead::inout::InOutBuf;
+
 use super::bytes::{len64, padded_len, padded_plain};
-use super::cipher::{Binding, NonceKey, SEAL_OVERHEAD, append_sealed, decrypt, encrypt};
+use super::cipher::{
+    Binding, NONCE_LEN, NonceKey, SEAL_OVERHEAD, TAG_LEN, append_sealed, decrypt_into, encrypt,
+};
 use super::header::{HEADER_LEN, Header};
 use super::keys::object_key;
 use super::{CryptoError, Place};
@@ -45,10 +49,12 @@ impl PackOpener {
         .encode(self.repository)
     }
 
-    /// Opens the frame that starts `position` bytes into the pack: its payload, not yet expanded.
+    /// Opens the frame that starts `position` bytes into the pack: its payload, not yet expanded,
+    /// comes instead of what `payload` holds, whose room is used again.
     ///
     /// # Errors
-    /// If it was damaged or any of the arguments differ from those it was sealed with.
+    /// If it was damaged or any of the arguments differ from those it was sealed with; what `payload`
+    /// holds then means nothing.
     pub fn open_frame(
         &self,
         position: u64,
@@ -56,9 +62,10 @@ impl PackOpener {
         codec: Codec,
         plain_len: u32,
         sealed: &[u8],
-    ) -> Result<Vec<u8>, CryptoError> {
+        payload: &mut Vec<u8>,
+    ) -> Result<(), CryptoError> {
         let aad = self.binding(position, kind, codec, plain_len);
-        decrypt(&self.key, &aad, sealed, "the frame")
+        decrypt_into(&self.key, &aad, sealed, payload, "the frame")
     }
 }
 
@@ -112,7 +119,8 @@ impl PackSealer {
         self.opener.clone()
     }
 
-    /// `nonce ‖ ciphertext ‖ tag` of a frame that starts `position` bytes into the pack.
+    /// `nonce ‖ ciphertext ‖ tag` of a frame that starts `position` bytes into the pack, instead of
+    /// what `sealed` holds, whose room is used again.
     ///
     /// # Errors
     /// If the payload is too long for the cipher.
@@ -123,18 +131,19 @@ impl PackSealer {
         codec: Codec,
         plain_len: u32,
         payload: &[u8],
-    ) -> Result<Vec<u8>, CryptoError> {
+        sealed: &mut Vec<u8>,
+    ) -> Result<(), CryptoError> {
         let what = "the frame";
+        let cut = CryptoError::Length { what };
         let aad = self.opener.binding(position, kind, codec, plain_len);
         let nonce = self.nonces.nonce(ObjectKind::Frame, &Place::position(position), payload);
-        let mut sealed = Vec::with_capacity(payload.len().saturating_add(SEAL_OVERHEAD));
-        sealed.extend_from_slice(&nonce);
-        sealed.extend_from_slice(payload);
-        let (_, body) =
-            sealed.split_at_mut_checked(nonce.len()).ok_or(CryptoError::Length { what })?;
-        let tag = encrypt(&self.opener.key, &nonce, &aad, body, what)?;
-        sealed.extend_from_slice(&tag);
-        Ok(sealed)
+        sealed.resize(payload.len().saturating_add(SEAL_OVERHEAD), 0);
+        let (start, rest) = sealed.split_first_chunk_mut::<NONCE_LEN>().ok_or(cut.clone())?;
+        let (body, end) = rest.split_last_chunk_mut::<TAG_LEN>().ok_or(cut.clone())?;
+        *start = nonce;
+        let both = InOutBuf::new(payload, body).map_err(|_| cut)?;
+        *end = encrypt(&self.opener.key, &nonce, &aad, both, what)?;
+        Ok(())
     }
 
     /// The end of the pack: the footer, which starts at `offset`, and its sealed length in 8 bytes.

@@ -113,18 +113,23 @@ fn frames_and_the_footer_of_a_pack_open_only_as_they_were_sealed() {
     let keyring = keyring(&entropy, &[]);
     let sealer = keyring.new_pack(&entropy, Class::S, Purpose::Data).unwrap();
     let (full, zstd) = (FrameKind::Full, Codec::Zstd);
-    let frame = sealer.seal_frame(40, full, zstd, 900, b"payload").unwrap();
+    let mut frame = vec![1; 3];
+    sealer.seal_frame(40, full, zstd, 900, b"payload", &mut frame).unwrap();
     assert_eq!(frame.len(), 7 + SEAL_OVERHEAD);
 
     let header = Header::decode(&sealer.header(), ObjectKind::Frame).unwrap();
     let opener = keyring.pack_opener(header.epoch, &header.salt, Class::S, Purpose::Data).unwrap();
-    assert_eq!(opener.open_frame(40, full, zstd, 900, &frame).unwrap(), b"payload");
-    assert!(opener.open_frame(41, full, zstd, 900, &frame).is_err());
-    assert!(opener.open_frame(40, FrameKind::Delta, zstd, 900, &frame).is_err());
-    assert!(opener.open_frame(40, full, Codec::Raw, 900, &frame).is_err());
-    assert!(opener.open_frame(40, full, zstd, 901, &frame).is_err());
+    let open = |position, kind, codec, plain_len, sealed: &[u8]| {
+        let mut payload = vec![2; 100];
+        opener.open_frame(position, kind, codec, plain_len, sealed, &mut payload).map(|()| payload)
+    };
+    assert_eq!(open(40, full, zstd, 900, &frame).unwrap(), b"payload");
+    assert!(open(41, full, zstd, 900, &frame).is_err());
+    assert!(open(40, FrameKind::Delta, zstd, 900, &frame).is_err());
+    assert!(open(40, full, Codec::Raw, 900, &frame).is_err());
+    assert!(open(40, full, zstd, 901, &frame).is_err());
     each_harm(&frame, |harmed, at| {
-        assert!(opener.open_frame(40, full, zstd, 900, harmed).is_err(), "byte {at}");
+        assert!(open(40, full, zstd, 900, harmed).is_err(), "byte {at}");
     });
 
     let offset = 40 + frame.len() as u64;

@@ -85,6 +85,24 @@ pub fn expand(
     plain_len: u32,
     prefix: Option<&[u8]>,
 ) -> Result<Vec<u8>> {
+    let mut room = Vec::new();
+    let is_raw = codec == Codec::Raw;
+    expand_in(codec, &payload, plain_len, prefix, &mut room)?;
+    Ok(if is_raw { payload } else { room })
+}
+
+/// Expands a payload as [`expand`] does, in `room`, whose memory is used again; a raw one stays where
+/// it is.
+///
+/// # Errors
+/// As [`expand`].
+pub fn expand_in<'r>(
+    codec: Codec,
+    payload: &'r [u8],
+    plain_len: u32,
+    prefix: Option<&[u8]>,
+    room: &'r mut Vec<u8>,
+) -> Result<&'r [u8]> {
     if plain_len == 0 || plain_len > limits::FRAME_PLAIN_LEN_MAX {
         return Err(corrupt(format!("a frame of {plain_len} bytes is outside the limits")));
     }
@@ -93,8 +111,9 @@ pub fn expand(
         (Codec::Raw, None) => payload,
         (Codec::Raw, Some(_)) => return Err(corrupt("a raw frame has bases")),
         (Codec::Zstd, prefix) => {
-            header::check(&payload, u64::from(plain_len)).map_err(corrupt)?;
-            expand_zstd(&payload, wanted, prefix)?
+            header::check(payload, u64::from(plain_len)).map_err(corrupt)?;
+            expand_zstd(payload, wanted, prefix, room)?;
+            room
         }
     };
     if plain.len() == wanted {
@@ -104,20 +123,25 @@ pub fn expand(
     }
 }
 
-fn expand_zstd(payload: &[u8], plain_len: usize, prefix: Option<&[u8]>) -> Result<Vec<u8>> {
-    let mut plain = Vec::new();
+fn expand_zstd(
+    payload: &[u8],
+    plain_len: usize,
+    prefix: Option<&[u8]>,
+    plain: &mut Vec<u8>,
+) -> Result<()> {
+    plain.clear();
     plain.try_reserve_exact(plain_len).map_err(|_| no_memory())?;
     let done = match prefix {
         Some(prefix) => {
             check_prefix(prefix, Kind::Corrupt)?;
             let mut context = DCtx::try_create().ok_or_else(no_memory)?;
             context.ref_prefix(prefix).map_err(failed)?;
-            context.decompress(&mut plain, payload)
+            context.decompress(plain, payload)
         }
-        None => with_decompressor(|context| Ok(context.decompress(&mut plain, payload)))?,
+        None => with_decompressor(|context| Ok(context.decompress(plain, payload)))?,
     };
     done.map_err(|code| corrupt(format!("a frame does not expand: {}", get_error_name(code))))?;
-    Ok(plain)
+    Ok(())
 }
 
 fn with_compressor<T>(act: impl FnOnce(&mut CCtx<'static>) -> Result<T>) -> Result<T> {

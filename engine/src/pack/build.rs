@@ -1,5 +1,6 @@
 //! A pack in the making.
 
+use std::cell::RefCell;
 use std::sync::Arc;
 
 use zeroize::Zeroize;
@@ -218,15 +219,16 @@ impl PackBuilder {
 }
 
 impl PlacedFrame {
-    /// Seals the frame; it is opened, expanded and its chunks are named again before it is given out.
+    /// Seals the frame, instead of what `sealed` holds, whose room is used again; it is opened, expanded
+    /// and its chunks are named again before it is given out.
     ///
     /// # Errors
     /// `Corrupt` if the frame does not come back as it went in, which is a fault of memory, processor
     /// or codec; `Refused` if the class' keys are not here.
-    pub fn seal(&self, keyring: &Keyring) -> Result<Vec<u8>> {
+    pub fn seal(&self, keyring: &Keyring, mut sealed: Vec<u8>) -> Result<Vec<u8>> {
         let Frame { kind, codec, plain_len, .. } = self.row;
         let payload = &self.frame.compressed.payload;
-        let sealed = self.sealer.seal_frame(self.position, kind, codec, plain_len, payload)?;
+        self.sealer.seal_frame(self.position, kind, codec, plain_len, payload, &mut sealed)?;
         self.check(&sealed, keyring).map_err(|error| match error.kind() {
             Kind::Corrupt => error.context(
                 "a frame does not come back as it was sealed (a fault of memory or processor?)",
@@ -237,18 +239,39 @@ impl PlacedFrame {
     }
 
     fn check(&self, sealed: &[u8], keyring: &Keyring) -> Result<()> {
+        ROOMS.with_borrow_mut(|Rooms { payload, plain }| {
+            let checked = self.open(sealed, payload).and_then(|()| {
+                let Frame { codec, plain_len, .. } = self.row;
+                let prefix = self.frame.prefix.as_ref().map(|prefix| prefix.as_slice());
+                let plain = frame::expand_in(codec, payload, plain_len, prefix, plain)?;
+                let (class, purpose) = (self.sealer.class(), self.sealer.purpose());
+                check_chunks(keyring, class, purpose, plain, &self.frame.chunks)
+            });
+            if self.sealer.class() == Class::S {
+                payload.zeroize();
+                plain.zeroize();
+            }
+            checked
+        })
+    }
+
+    fn open(&self, sealed: &[u8], payload: &mut Vec<u8>) -> Result<()> {
         let Frame { kind, codec, plain_len, .. } = self.row;
         let opener = self.sealer.opener();
-        let payload = opener.open_frame(self.position, kind, codec, plain_len, sealed)?;
-        let prefix = self.frame.prefix.as_ref().map(|prefix| prefix.as_slice());
-        let mut plain = frame::expand(codec, payload, plain_len, prefix)?;
-        let (class, purpose) = (self.sealer.class(), self.sealer.purpose());
-        let checked = check_chunks(keyring, class, purpose, &plain, &self.frame.chunks);
-        if class == Class::S {
-            plain.zeroize();
-        }
-        checked
+        Ok(opener.open_frame(self.position, kind, codec, plain_len, sealed, payload)?)
     }
+}
+
+/// Where frames are opened and expanded again: as long as the longest frame, for each thread.
+#[derive(Default)]
+struct Rooms {
+    payload: Vec<u8>,
+    plain: Vec<u8>,
+}
+
+thread_local! {
+    // Finding and clearing memory for each frame costs as much as copying it.
+    static ROOMS: RefCell<Rooms> = RefCell::default();
 }
 
 impl Drop for PlacedFrame {

@@ -36,7 +36,8 @@ pub fn open_frame(
     let FramePlace { position, plain_len, kind, codec, .. } = *place;
     let open = || -> Result<Vec<u8>> {
         let opener = keyring.pack_opener(pack.epoch, &pack.salt, pack.class, pack.purpose)?;
-        let payload = opener.open_frame(u64::from(position), kind, codec, plain_len, sealed)?;
+        let mut payload = Vec::new();
+        opener.open_frame(position.into(), kind, codec, plain_len, sealed, &mut payload)?;
         frame::expand(codec, payload, plain_len, prefix)
     };
     open().map_err(|error| error.context(format!("pack {}, frame at byte {position}", pack.id)))

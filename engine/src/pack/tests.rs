@@ -54,7 +54,7 @@ impl Fixture {
     }
 
     fn append(&self, builder: &mut PackBuilder, frame: NewFrame) -> Result<Vec<u8>> {
-        let sealed = builder.place(frame)?.seal(&self.keyring)?;
+        let sealed = builder.place(frame)?.seal(&self.keyring, Vec::new())?;
         builder.append(&sealed);
         Ok(sealed)
     }

@@ -104,7 +104,7 @@ fn put_pack(fixture: &Fixture, seed: &str, frame: NewFrame) -> PackId {
     let (keyring, entropy) = (repo.keyring(), repo.entropy());
     let sealer = keyring.new_pack(entropy, Class::Ordinary, Purpose::Data).unwrap();
     let mut builder = PackBuilder::new(sealer);
-    let sealed = builder.place(frame).unwrap().seal(keyring).unwrap();
+    let sealed = builder.place(frame).unwrap().seal(keyring, Vec::new()).unwrap();
     builder.append(&sealed);
     let mut bytes = [builder.header(), sealed].concat();
     let (tail, info) = builder.finish(keyring).unwrap();

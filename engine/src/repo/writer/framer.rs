@@ -56,6 +56,7 @@ impl<'r> Framer<'r> {
                 open: Vec::new(),
                 pack_count: 0,
                 then: None,
+                rooms: Vec::new(),
             };
             line.run(jobs)
         })
@@ -76,6 +77,8 @@ struct Line<'l, 'scope, 'r> {
     pack_count: u64,
     /// Waits for everything in work.
     then: Option<Then<'r>>,
+    /// Memory of sealed frames that were written, for the next ones: not more than are in work at once.
+    rooms: Vec<Vec<u8>>,
 }
 
 struct OpenPack {
@@ -128,6 +131,7 @@ impl<'r> Line<'_, '_, 'r> {
                     let sealed = sealed.map_err(|_| panicked())??;
                     if let Some((number, _)) = self.sealing.pop_front() {
                         self.append(number, &sealed)?;
+                        self.rooms.push(sealed);
                     }
                 }
             }
@@ -152,7 +156,8 @@ impl<'r> Line<'_, '_, 'r> {
         pack.is_full =
             pack.builder.len() >= pack.target_len || pack.builder.chunk_count() >= PACK_CHUNK_COUNT;
         let number = pack.number;
-        self.sealing.push_back((number, spawn(self.pool, move || placed.seal(keyring))));
+        let room = self.rooms.pop().unwrap_or_default();
+        self.sealing.push_back((number, spawn(self.pool, move || placed.seal(keyring, room))));
         Ok(())
     }
 

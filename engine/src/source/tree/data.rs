@@ -1,8 +1,10 @@
 //! The bytes of a file without its holes.
 
-use std::io::{self, Read};
+use std::io;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
+
+use rustix::buffer::spare_capacity;
 
 use super::open::OpenFile;
 use crate::model::Hole;
@@ -28,23 +30,39 @@ impl<'f> DataReader<'f> {
     pub fn passed(&self) -> &'f [Hole] {
         &self.holes[..self.passed]
     }
-}
 
-impl Read for DataReader<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let mut len = buffer.len();
-        if let Some(hole) = self.holes.get(self.passed) {
-            if hole.offset == self.at {
+    /// Reads on to the end of `bytes`, best `len` of them and more if there is room; how many, 0 at
+    /// the end of the file.
+    ///
+    /// # Errors
+    /// As the operating system gives them; nothing is added then.
+    pub fn append(&mut self, bytes: &mut Vec<u8>, len: usize) -> io::Result<usize> {
+        let count = match self.holes.get(self.passed) {
+            Some(hole) if hole.offset == self.at => {
                 self.at += hole.len;
                 self.passed += 1;
-                return self.read(buffer);
+                return self.append(bytes, len);
             }
-            let run = usize::try_from(hole.offset - self.at).unwrap_or(usize::MAX);
-            len = len.min(run);
-        }
-        let count = self.open.file.read_at(&mut buffer[..len], self.at)?;
+            Some(hole) => {
+                let run = usize::try_from(hole.offset - self.at).unwrap_or(usize::MAX);
+                self.append_filled(bytes, len.min(run))?
+            }
+            None => {
+                bytes.reserve(len);
+                // Not cleared before it is read into, which would cost as much again.
+                rustix::io::pread(&self.open.file, spare_capacity(bytes), self.at)?
+            }
+        };
         self.at += count as u64;
         Ok(count)
+    }
+
+    fn append_filled(&self, bytes: &mut Vec<u8>, len: usize) -> io::Result<usize> {
+        let start = bytes.len();
+        bytes.resize(start + len, 0);
+        let read = self.open.file.read_at(&mut bytes[start..], self.at);
+        bytes.truncate(start + read.as_ref().copied().unwrap_or_default());
+        read
     }
 }
 
