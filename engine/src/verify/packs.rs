@@ -130,16 +130,28 @@ fn verify_bytes(
     hasher.update(&read(0, crate::crypto::HEADER_LEN)?);
     let reader = ChunkReader::new(repo, std::sync::Arc::clone(&checked.index));
     let views: Vec<FrameView<'_>> = info.footer.views().collect();
-    for window in windows(&views, repo.memory().plain_len()) {
+    // Two at a time: while one is checked, the next is read and hashed.
+    let mut windows = windows(&views, repo.memory().plain_len() / 2);
+    let mut read_next = || match windows.next() {
+        None => Ok(None),
+        Some(window) => {
+            let (start, end) = range_of(window);
+            let bytes = read(start, usize::try_from(end - start).unwrap_or(usize::MAX))?;
+            hasher.update(&bytes);
+            Ok::<_, Error>(Some((window, bytes)))
+        }
+    };
+    let mut next = read_next()?;
+    while let Some((window, bytes)) = next {
         if observer.is_interrupted() {
             return Err(Error::new(Kind::Interrupted, "interrupted"));
         }
-        let (Some(first), Some(last)) = (window.first(), window.last()) else { continue };
-        let start = u64::from(first.place.position);
-        let end = u64::from(last.place.position) + u64::from(last.place.sealed_len);
-        let bytes = read(start, usize::try_from(end - start).unwrap_or(usize::MAX))?;
-        hasher.update(&bytes);
-        for (place, error) in bad_frames(repo, &reader, info, window, &bytes) {
+        let (bad, read) = std::thread::scope(|scope| {
+            let reading = scope.spawn(&mut read_next);
+            let bad = bad_frames(repo, &reader, info, window, &bytes);
+            (bad, reading.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+        });
+        for (place, error) in bad {
             match error.kind() {
                 // Without the keys of class S its packs are only hashed.
                 Kind::WrongKey => continue,
@@ -154,8 +166,9 @@ fn verify_bytes(
         }
         report.frames += window.len() as u64;
         report.chunks += window.iter().map(|view| view.chunks.len() as u64).sum::<u64>();
-        progress.bytes_done += end - start;
+        progress.bytes_done += bytes.len() as u64;
         observer.event(Event::Progress(*progress));
+        next = read?;
     }
     let hashed = u64::from(info.footer_sealed_len) + 8;
     hasher.update(&read(len - hashed, usize::try_from(hashed).unwrap_or(usize::MAX))?);
@@ -164,6 +177,15 @@ fn verify_bytes(
         number.into_iter().for_each(|number| checked.health.set_bad_pack(number));
     }
     Ok(())
+}
+
+/// Where the first frame begins and the last one ends, bytes into the pack.
+fn range_of(window: &[FrameView<'_>]) -> (u64, u64) {
+    let start = window.first().map_or(0, |view| u64::from(view.place.position));
+    let end = window.last().map_or(start, |view| {
+        u64::from(view.place.position).saturating_add(view.place.sealed_len.into())
+    });
+    (start, end)
 }
 
 /// The frames of a window that do not open, expand, or hold the chunks they should.
