@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::origin::Place;
 use crate::model::{EntryPath, NodeRef};
-use crate::target::{Durability, FileFacts, Folder, Metadata, NewFile};
+use crate::target::{DatabaseCheck, Durability, FileFacts, Folder, Metadata, NewFile, TargetError};
 
 /// Bytes of content in one batch (few in tests, so that they see many batches): what a frame shared
 /// by neighbours is opened once for, and what one sync brings to the disk. Costs no memory.
@@ -94,6 +94,8 @@ pub(super) struct FileState {
     pub(super) is_cloned: bool,
     /// Reported already; nothing more is written.
     pub(super) has_failed: bool,
+    /// What SQLite says of a database that is whole, or why it cannot be asked.
+    pub(super) check: Option<Result<DatabaseCheck, TargetError>>,
 }
 
 /// Another name of a file.
@@ -104,6 +106,16 @@ pub(super) struct LinkJob {
     pub(super) is_database: bool,
     pub(super) metadata: Metadata,
     pub(super) is_hidden: bool,
+}
+
+impl Step {
+    /// The database that gets its name.
+    pub(super) fn database(&self) -> Option<&FileJob> {
+        match self {
+            Self::Name(job) if job.is_database => Some(job),
+            _ => None,
+        }
+    }
 }
 
 /// What follows when the batch's bytes are on the disk.

@@ -283,18 +283,20 @@ fn run<'a>(
     let (send_written, written) = sync_channel(1);
     let cores = thread::available_parallelism().map_or(1, usize::from);
     let bytes = Bytes { frame: origin.frame, prove: origin.prove, chunk: origin.chunk };
+    let thread_count = cores.clamp(1, THREAD_COUNT_MAX);
     let writer = Writer {
         bytes: &bytes,
         target,
         report,
         links,
         is_sparse: options.sparse,
-        thread_count: cores.clamp(1, THREAD_COUNT_MAX),
+        thread_count,
         plain_len: origin.plain_len,
         open_count: AtomicUsize::new(0),
     };
     let needs_sync = AtomicBool::new(false);
-    let settler = Settler { target, report, links, overwrite: options.overwrite, needs_sync };
+    let overwrite = options.overwrite;
+    let settler = Settler { target, report, links, overwrite, thread_count, needs_sync };
     thread::scope(|scope| {
         scope.spawn(|| write_all(&writer, planned, send_written));
         scope.spawn(|| settle_all(&settler, written));
