@@ -166,7 +166,7 @@ impl<'a, 'r> Assembler<'a, 'r> {
 
     fn output(&mut self, output: Output, rest: &mut Rest<'_>) -> Result<()> {
         match output {
-            Output::Ready(entry, action, extra) => self.push(*entry, action, extra),
+            Output::Ready(entry, action, extra) => self.push(entry, action, extra),
             Output::Problem(problem) => {
                 self.problem(&problem);
                 Ok(())

@@ -35,7 +35,7 @@ pub(super) struct Item {
 
 pub(super) enum Work {
     /// Unchanged: the parent's entry.
-    Keep(Box<Entry>),
+    Keep(Entry),
     /// New or changed, without content.
     Take(Box<Found>),
     /// A file to read.
@@ -165,7 +165,7 @@ impl Merge<'_, '_> {
         let work = match (action, parent) {
             (Action::Unmodified, Some(mut parent)) => {
                 parent.link_group = group;
-                Work::Keep(Box::new(parent))
+                Work::Keep(parent)
             }
             _ if !matches!(found.entry.kind, EntryKind::File { .. }) => Work::Take(Box::new(found)),
             _ if group != 0 && self.links.contains(&group) => Work::Link(Box::new(found)),

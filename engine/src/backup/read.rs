@@ -51,7 +51,7 @@ pub(super) struct Piece {
 /// One handled item.
 pub(super) enum Output {
     /// An entry that needs no content, or has it already.
-    Ready(Box<Entry>, Action, Extra),
+    Ready(Entry, Action, Extra),
     /// A file with the next `chunks` of the piece, or, if large, with the parts before.
     File {
         entry: Box<Entry>,
@@ -130,7 +130,7 @@ impl Reading<'_> {
                 Err(problem) => Output::Problem(problem),
                 Ok(()) => {
                     let (entry, extra) = self.finish(found.entry, read_ns);
-                    Output::Ready(entry, action, extra)
+                    Output::Ready(*entry, action, extra)
                 }
             },
             Work::Link(mut found) => match found.complete() {

@@ -90,7 +90,7 @@ fn store(
         EntryKind::File { .. } => {
             Output::File { entry, action, extra, chunks: chunks.len(), large: false }
         }
-        _ => Output::Ready(entry, action, extra),
+        _ => Output::Ready(*entry, action, extra),
     };
     assembler.take_one(output, bytes, &chunks)
 }

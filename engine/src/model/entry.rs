@@ -1,5 +1,6 @@
 //! One path of a source with its metadata and content.
 
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use super::{ChunkId, Class, EntryPath};
@@ -43,11 +44,17 @@ impl Default for Xattrs {
 }
 
 /// A reference to stored bytes: a chunk of data (height 0) or a node of the manifest.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct NodeRef {
     pub id: ChunkId,
     pub class: Class,
     pub height: u8,
+}
+
+impl Hash for NodeRef {
+    fn hash<H: Hasher>(&self, hasher: &mut H) {
+        self.id.hash(hasher);
+    }
 }
 
 /// Where a file's bytes (without its holes) are.

@@ -5,6 +5,7 @@ mod control;
 mod entropy;
 mod entry;
 mod id;
+mod id_hasher;
 mod keys;
 mod located;
 mod memory;
@@ -22,6 +23,7 @@ pub use entry::{Content, Entry, EntryKind, Hole, NodeRef, Owner, Time, Xattr, Xa
 pub use id::{
     ChunkId, HostId, ObjectHash, PackId, RepositoryId, SegmentId, SlotId, SnapshotId, parse_hex,
 };
+pub use id_hasher::{BuildIdHasher, IdHasher};
 pub use keys::{
     EnrolledAuthor, Epoch, Recipient, RingBody, RingSecrets, Secret32, SecretBytes, SlotBody,
     SlotKind,

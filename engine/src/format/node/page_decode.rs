@@ -157,7 +157,12 @@ impl Numbers<'_> {
 
     fn read_chunks(&mut self, column: &mut Column<'_>) -> Result<Vec<NodeRef>> {
         let count = column.count(limits::INLINE_REFS_MAX)?;
-        (0..count).map(|_| self.read(column)).collect()
+        // As long as it is, no more: most files have one chunk, and pages many files.
+        let mut chunks = Vec::with_capacity(count);
+        for _ in 0..count {
+            chunks.push(self.read(column)?);
+        }
+        Ok(chunks)
     }
 }
 

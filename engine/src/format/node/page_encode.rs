@@ -9,7 +9,7 @@ use super::head::{NodeKind, check_len, put_head};
 use super::paths::PathWriter;
 use super::rules::check_entry;
 use super::xattrs::put_xattrs;
-use crate::model::{Content, Entry, EntryKind, Hole, NodeRef, Owner, Time, Xattrs};
+use crate::model::{BuildIdHasher, Content, Entry, EntryKind, Hole, NodeRef, Owner, Time, Xattrs};
 
 /// Bits of the flags column.
 pub(super) const RACY: u64 = 1;
@@ -235,7 +235,7 @@ fn put_time(out: &mut Vec<u8>, time: Time, base_secs: i64) {
 #[derive(Debug, Clone, Default)]
 struct References {
     list: Vec<NodeRef>,
-    numbers: HashMap<NodeRef, u64>,
+    numbers: HashMap<NodeRef, u64, BuildIdHasher>,
     /// One more than the number used last.
     expected: u64,
 }

@@ -102,8 +102,11 @@ impl Walk {
         if (self.owner.uid, self.owner.gid) != (stat.uid, stat.gid) {
             self.owner = directory.shared().owners.get(stat.uid, stat.gid);
         }
-        let found = EntryPath::new(path.as_slice())
-            .map_err(|problem| SourceError::new(absolute(&path), unsound(problem)))
+        let found = EntryPath::new(path)
+            .map_err(|problem| {
+                let path = directory.join(listing.names.get(member.name).to_bytes());
+                SourceError::new(absolute(&path), unsound(problem))
+            })
             .and_then(|path| Found::new(directory, path, stat, Arc::clone(&self.owner)));
         match found {
             Ok(found) => WalkItem::Found(found),
