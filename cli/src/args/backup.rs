@@ -85,6 +85,9 @@ pub struct BackupArgs {
     /// How often to note what is done, so that an interrupted backup goes on from there; 0s for never
     #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = values::duration)]
     pub checkpoint_interval: Duration,
+    /// How hard to compress what this backup stores
+    #[arg(long, value_enum, value_name = "HOW", default_value = "default")]
+    pub compression: values::Compression,
     /// Read every file, whatever the last snapshot says
     #[arg(short, long)]
     pub force: bool,

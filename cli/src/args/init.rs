@@ -2,7 +2,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::PasswordPolicyArgs;
+use super::{PasswordPolicyArgs, values};
 
 const HELP: &str = "\
 A password, a key file, or both unlock the repository; each gets a slot of its own. With --key-file
@@ -21,6 +21,15 @@ pub struct InitArgs {
     /// Take compression and chunk lengths from this file, which `coffer tune --save` wrote
     #[arg(long, value_name = "FILE")]
     pub tuned: Option<PathBuf>,
+    /// How hard backups compress unless they say otherwise
+    #[arg(
+        long,
+        value_enum,
+        value_name = "HOW",
+        default_value = "default",
+        conflicts_with = "tuned"
+    )]
+    pub compression: values::Compression,
     #[command(flatten)]
     pub policy: PasswordPolicyArgs,
 }

@@ -62,6 +62,32 @@ pub enum Kdf {
     Strong,
 }
 
+/// How hard to compress.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Compression {
+    /// zstd level 1: for a fast disk and little processor time.
+    Fast,
+    /// What the repository was made with: zstd level 3, unless it was tuned.
+    Default,
+    /// zstd level 12: a few percent smaller, several times slower.
+    Max,
+    /// Data is stored as it is; metadata is still compressed.
+    Off,
+}
+
+impl Compression {
+    /// The zstd level; none for the repository's.
+    #[must_use]
+    pub fn level(self) -> Option<i32> {
+        match self {
+            Self::Fast => Some(1),
+            Self::Default => None,
+            Self::Max => Some(12),
+            Self::Off => Some(0),
+        }
+    }
+}
+
 /// `SNAP` or `SNAP:PATH`: a snapshot by id prefix or `latest`, and a raw path in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SnapshotPath {

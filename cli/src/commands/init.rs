@@ -26,7 +26,10 @@ pub fn run(context: &Context, args: &InitArgs) -> Result<()> {
         return Err(exists(&settings));
     }
     // Read before a password is asked for.
-    let tuning = tuning(args.tuned.as_deref())?;
+    let mut tuning = tuning(args.tuned.as_deref())?;
+    if let Some(level) = args.compression.level() {
+        tuning.zstd_level = level;
+    }
     create(context, &settings, &args.policy, tuning).map(drop)
 }
 

@@ -12,7 +12,9 @@ use crate::error::{Error, Kind, Result};
 use crate::fence::{Look, View};
 use crate::model::{Class, Snapshot, SnapshotId, SnapshotRef, SnapshotState, SourceStatus, Totals};
 use crate::observe::{Event, Observer};
-use crate::repo::{ChunkReader, ChunkWriter, Damage, Known, Relied, Repository, Usable, write};
+use crate::repo::{
+    ChunkReader, ChunkWriter, Damage, Known, Relied, Repository, Usable, Writing, write,
+};
 
 /// How often a run begins again because packs it relied on were taken away.
 const TRIES_MAX: u64 = 8;
@@ -203,7 +205,9 @@ impl Run<'_> {
             }
             Ok(())
         };
-        let written = write(context.repo, context.known, stored, options.dry_run, work)?.1;
+        let level = options.zstd_level.unwrap_or(context.repo.config().zstd_level);
+        let writing = Writing { zstd_level: level, dry_run: options.dry_run };
+        let written = write(context.repo, context.known, stored, writing, work)?.1;
         sources.totals.data_added = written.data_added;
         sources.totals.data_stored = written.stored;
         Ok(sources)

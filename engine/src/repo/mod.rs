@@ -30,7 +30,7 @@ pub use select::{Filter, sources_of};
 pub use slots::KeyInfo;
 pub use tuning::Tuning;
 pub use usable::{Damage, Relied, Usable};
-pub use writer::{ChunkWriter, Known, Written, write};
+pub use writer::{ChunkWriter, Known, Writing, Written, write};
 
 use crate::cache::{Cache, StateDir};
 use crate::chunk::standard_profiles;

@@ -10,8 +10,6 @@ mod secret;
 mod tests;
 
 use std::collections::HashSet;
-use std::hash::{BuildHasherDefault, Hasher};
-
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
@@ -24,7 +22,8 @@ use crate::error::{Error, Kind, Result};
 use crate::index::Index;
 use crate::limits;
 use crate::model::{
-    Chunk, ChunkId, Class, Codec, Footer, Frame, FrameKind, PackId, PackInfo, Place, Purpose,
+    BuildIdHasher, Chunk, ChunkId, Class, Codec, Footer, Frame, FrameKind, PackId, PackInfo, Place,
+    Purpose,
 };
 
 /// Frames that may wait between the caller and the sealing thread.
@@ -44,6 +43,15 @@ pub struct Written {
     pub data_added: u64,
     /// Bytes of packs.
     pub stored: u64,
+}
+
+/// How a run writes.
+#[derive(Debug, Clone, Copy)]
+pub struct Writing {
+    /// zstd level, −7 to 22; 0 stores data as it is, and metadata at the default level.
+    pub zstd_level: i32,
+    /// Takes everything and stores nothing.
+    pub dry_run: bool,
 }
 
 /// What a run reads while it writes.
@@ -106,7 +114,7 @@ pub struct ChunkWriter<'r> {
     jobs: Sender<Job<'r>>,
     frames: Vec<FrameJob>,
     /// Chunks on their way into a pack.
-    seen: HashSet<ChunkId, BuildHasherDefault<IdHasher>>,
+    seen: HashSet<ChunkId, BuildIdHasher>,
     /// Packs of this run, sealed: their chunks move from memory to the disk.
     finished: Receiver<PackInfo>,
     own: Index,
@@ -131,7 +139,7 @@ pub fn write<'r, T>(
     repo: &'r Repository,
     known: Known<'r>,
     stored: &'r AtomicU64,
-    dry_run: bool,
+    writing: Writing,
     work: impl FnOnce(&mut ChunkWriter<'r>) -> Result<T>,
 ) -> Result<(T, Written)> {
     let own = Index::empty(repo.cache_folder().as_deref());
@@ -142,7 +150,9 @@ pub fn write<'r, T>(
         let (told, finished) = unbounded();
         let (of_framer, of_putter) = (repo.entropy().split(), repo.entropy().split());
         let framer = scope.spawn(move || {
-            framer::Framer { repo, entropy: of_framer, outputs, told, stored }.run(&job_queue)
+            let zstd_level = writing.zstd_level;
+            let entropy = of_framer;
+            framer::Framer { repo, zstd_level, entropy, outputs, told, stored }.run(&job_queue)
         });
         let putter = scope.spawn(move || putter::run(repo, &of_putter, &output_queue));
         let mut writer = ChunkWriter {
@@ -158,7 +168,7 @@ pub fn write<'r, T>(
             added: 0,
             given: 0,
             stored,
-            dry_run,
+            dry_run: writing.dry_run,
         };
         let outcome = work(&mut writer);
         let flushed = writer.flush();
@@ -335,22 +345,4 @@ impl<'r> ChunkWriter<'r> {
 fn too_long() -> Error {
     let what = format!("a chunk must have 1 to {} bytes", limits::CHUNK_LEN_MAX);
     Error::new(Kind::Input, what)
-}
-
-/// Ids are hashes already: eight of their bytes do.
-#[derive(Default)]
-struct IdHasher(u64);
-
-impl Hasher for IdHasher {
-    fn write(&mut self, bytes: &[u8]) {
-        if let Some((first, _)) = bytes.split_first_chunk::<8>() {
-            self.0 = u64::from_le_bytes(*first);
-        }
-    }
-
-    fn write_usize(&mut self, _: usize) {}
-
-    fn finish(&self) -> u64 {
-        self.0
-    }
 }

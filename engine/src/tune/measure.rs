@@ -18,7 +18,7 @@ use crate::error::{Error, Kind, Result};
 use crate::model::{ChunkId, Class, Clock, Entropy, MemoryBound, Secret32, SegmentId};
 use crate::observe::{Event, Observer, Progress, Silent};
 use crate::repo::{
-    ChunkWriter, InitOptions, Known, OpenOptions, Relied, Repository, Tuning, Usable, cut,
+    ChunkWriter, InitOptions, Known, OpenOptions, Relied, Repository, Tuning, Usable, Writing, cut,
     reader_count, write,
 };
 use crate::store::DiscardStore;
@@ -98,9 +98,10 @@ fn once(
     let known = Known { index: &index, usable: &usable, relied: &relied };
     let cutters = Cutters::new(&repo)?;
     let stored = AtomicU64::new(0);
+    let writing = Writing { zstd_level: tuning.zstd_level, dry_run: false };
     let begun = Instant::now();
     let work = |writer: &mut ChunkWriter<'_>| put_all(sample, &cutters, writer, meter);
-    let (chunk_count, written) = write(&repo, known, &stored, false, work)?;
+    let (chunk_count, written) = write(&repo, known, &stored, writing, work)?;
     let seconds = begun.elapsed().as_secs_f64();
     let stored_bytes = sealed_bytes(&repo)?;
     Ok(Once { stored_bytes, added_bytes: written.data_added, chunk_count, seconds })

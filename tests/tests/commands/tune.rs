@@ -267,3 +267,43 @@ fn a_file_that_is_none_of_settings_is_refused_before_anything_is_made() {
     fs::write(&path, text).unwrap();
     refused(&unknown, "unknown field `more`");
 }
+
+/// Bytes of packs that a backup of new lines adds.
+fn stored(scene: &Scene, name: &str, options: &[&str]) -> u64 {
+    make::file(&scene.source, name, lines_from(name, 2 * MIB));
+    let source = scene.source.to_str().unwrap();
+    let summary = scene.coffer([&["--json", "backup", source], options].concat()).ok().summary();
+    number(&summary["data_added_packed"])
+}
+
+fn lines_from(name: &str, len: usize) -> Vec<u8> {
+    let line = |number: u64| format!("{name} {number}: request {:016x} served\n", number * number);
+    (0..).flat_map(|number| line(number).into_bytes()).take(len).collect()
+}
+
+#[test]
+fn one_backup_compresses_as_it_is_told_and_the_next_as_the_repository_says() {
+    let scene = Scene::new();
+    let default = stored(&scene, "a", &[]);
+    let fast = stored(&scene, "b", &["--compression", "fast"]);
+    let max = stored(&scene, "c", &["--compression", "max"]);
+    let off = stored(&scene, "d", &["--compression", "off"]);
+    let again = stored(&scene, "e", &["--compression", "default"]);
+    assert!(off > 2 * MIB as u64, "{off}");
+    assert!(max < default && default < MIB as u64, "{max}, {default}");
+    assert!(fast != default && fast < MIB as u64, "{fast}, {default}");
+    assert!(again.abs_diff(default) < default / 20, "{again}, {default}");
+    scene.coffer(["verify"]).ok();
+    scene.coffer(["backup", "--compression", "much", "/"]).fails_with(2);
+}
+
+#[test]
+fn a_repository_is_made_to_compress_as_told() {
+    let scene = Scene::without_repository();
+    scene.coffer(["init", "--compression", "off"]).ok();
+    assert_eq!(settings(&scene)["zstd_level"], 0);
+    assert!(stored(&scene, "a", &[]) > 2 * MIB as u64);
+    assert!(stored(&scene, "b", &["--compression", "max"]) < MIB as u64);
+    let both = scene.coffer(["init", "--compression", "max", "--tuned", "x.json"]);
+    both.fails_with(2);
+}

@@ -36,6 +36,7 @@ pub(super) struct FinishedPack {
 /// The stage, with where its packs go.
 pub(super) struct Framer<'r> {
     pub repo: &'r Repository,
+    pub zstd_level: i32,
     pub entropy: Entropy,
     pub outputs: Sender<Output<'r>>,
     /// Tells the writer which chunks are in a pack by now.
@@ -144,7 +145,7 @@ impl<'r> Line<'_, '_, 'r> {
     }
 
     fn compress(&mut self, job: FrameJob) {
-        let level = self.framer.repo.config().zstd_level;
+        let level = self.framer.zstd_level;
         self.compressing.push_back(spawn(self.pool, move || compress(job, level)));
     }
 
