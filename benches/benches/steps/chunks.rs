@@ -5,7 +5,8 @@ use coffer_engine::model::Class;
 use divan::Bencher;
 use divan::counter::BytesCount;
 
-use crate::input::{keyring, text};
+use crate::input::text;
+use crate::keyring::keyring;
 
 #[divan::bench(args = ["tree", "media"])]
 fn chunking(bencher: Bencher<'_, '_>, profile: &str) {

@@ -5,6 +5,8 @@ mod chunks;
 mod frames;
 mod index;
 mod input;
+#[path = "../keyring.rs"]
+mod keyring;
 mod packs;
 mod pages;
 

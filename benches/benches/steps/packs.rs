@@ -6,7 +6,8 @@ use coffer_engine::pack::{NewFrame, PackBuilder, read_footer};
 use divan::Bencher;
 use divan::counter::{BytesCount, ItemsCount};
 
-use crate::input::{FRAME_LEN, keyring, random, text};
+use crate::input::{FRAME_LEN, random, text};
+use crate::keyring::keyring;
 
 const FRAME_COUNT: usize = 16;
 const FRAME_CHUNK_COUNT: usize = 64;
