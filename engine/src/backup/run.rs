@@ -205,8 +205,9 @@ impl Run<'_> {
             }
             Ok(())
         };
-        let level = options.zstd_level.unwrap_or(context.repo.config().zstd_level);
-        let writing = Writing { zstd_level: level, dry_run: options.dry_run };
+        let default = Writing::of(context.repo);
+        let zstd_level = options.zstd_level.unwrap_or(default.zstd_level);
+        let writing = Writing { zstd_level, dry_run: options.dry_run };
         let written = write(context.repo, context.known, stored, writing, work)?.1;
         sources.totals.data_added = written.data_added;
         sources.totals.data_stored = written.stored;

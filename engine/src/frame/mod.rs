@@ -38,15 +38,26 @@ thread_local! {
 /// `Input` if the frame is empty, above [`limits::FRAME_PLAIN_LEN_MAX`], or the level unknown;
 /// `Unavailable` if memory is short.
 pub fn compress(plain: Vec<u8>, level: i32) -> Result<Compressed> {
+    compress_in(plain, level, Vec::new()).map(|(compressed, _)| compressed)
+}
+
+/// Compresses as [`compress`] does, in `room`, whose memory is used again. If the frame stays as it is,
+/// the room is given back.
+///
+/// # Errors
+/// As [`compress`].
+pub fn compress_in(plain: Vec<u8>, level: i32, room: Vec<u8>) -> Result<(Compressed, Vec<u8>)> {
     let plain_len = check_plain(&plain)?;
     let recorded = check_level(level)?;
+    let mut payload = room;
     if !probe::is_incompressible(&plain) {
-        let payload = with_compressor(|context| compress_with(context, &plain, 0, level))?;
+        with_compressor(|context| compress_with(context, &plain, 0, level, &mut payload))?;
         if is_worth_it(payload.len(), plain.len()) {
-            return Ok(Compressed { codec: Codec::Zstd, level: recorded, plain_len, payload });
+            let codec = Codec::Zstd;
+            return Ok((Compressed { codec, level: recorded, plain_len, payload }, Vec::new()));
         }
     }
-    Ok(Compressed { codec: Codec::Raw, level: 0, plain_len, payload: plain })
+    Ok((Compressed { codec: Codec::Raw, level: 0, plain_len, payload: plain }, payload))
 }
 
 /// Leaves a frame as it is: how much of a secret compresses away would show in its length.
@@ -70,7 +81,8 @@ pub fn compress_delta(plain: &[u8], prefix: &[u8], level: i32) -> Result<Compres
     // A context borrows its prefix, so it cannot outlive this call.
     let mut context = CCtx::try_create().ok_or_else(no_memory)?;
     context.ref_prefix(prefix).map_err(failed)?;
-    let payload = compress_with(&mut context, plain, prefix.len(), level)?;
+    let mut payload = Vec::new();
+    compress_with(&mut context, plain, prefix.len(), level, &mut payload)?;
     Ok(Compressed { codec: Codec::Zstd, level: recorded, plain_len, payload })
 }
 
@@ -163,7 +175,8 @@ fn compress_with(
     plain: &[u8],
     prefix_len: usize,
     level: i32,
-) -> Result<Vec<u8>> {
+    payload: &mut Vec<u8>,
+) -> Result<()> {
     let parameters = [
         CParameter::CompressionLevel(level),
         CParameter::WindowLog(window_log(plain.len() + prefix_len)),
@@ -174,10 +187,10 @@ fn compress_with(
     for parameter in parameters {
         context.set_parameter(parameter).map_err(failed)?;
     }
-    let mut payload = Vec::with_capacity(compress_bound(plain.len()));
-    context.compress2(&mut payload, plain).map_err(failed)?;
-    payload.shrink_to_fit();
-    Ok(payload)
+    payload.clear();
+    payload.reserve_exact(compress_bound(plain.len()));
+    context.compress2(payload, plain).map_err(failed)?;
+    Ok(())
 }
 
 /// The smallest window that reaches from the last byte to the first.

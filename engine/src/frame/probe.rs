@@ -40,6 +40,7 @@ fn entropy(bytes: &[u8]) -> f64 {
 }
 
 fn shrinks(samples: &[u8]) -> bool {
-    super::with_compressor(|context| super::compress_with(context, samples, 0, 1))
-        .map_or(true, |payload| super::is_worth_it(payload.len(), samples.len()))
+    let mut payload = Vec::new();
+    super::with_compressor(|context| super::compress_with(context, samples, 0, 1, &mut payload))
+        .map_or(true, |()| super::is_worth_it(payload.len(), samples.len()))
 }

@@ -1,6 +1,5 @@
 //! A pack in the making.
 
-use std::cell::RefCell;
 use std::sync::Arc;
 
 use zeroize::Zeroize;
@@ -23,6 +22,8 @@ pub struct NewFrame {
     pub chunks: Vec<Chunk>,
     /// What the prefix is made of; empty for a full frame.
     pub bases: Vec<Base>,
+    /// Memory to open the frame again in, used again; what it holds means nothing.
+    pub room: Vec<u8>,
     /// The bytes of `bases` end to end, for a delta frame. To find faults of memory they are best
     /// read a second time, not those the frame was compressed against.
     pub prefix: Option<Arc<Vec<u8>>>,
@@ -32,7 +33,7 @@ impl NewFrame {
     /// A frame that expands by itself.
     #[must_use]
     pub fn full(compressed: Compressed, chunks: Vec<Chunk>) -> Self {
-        Self { compressed, chunks, bases: Vec::new(), prefix: None }
+        Self { compressed, chunks, bases: Vec::new(), room: Vec::new(), prefix: None }
     }
 
     fn kind(&self) -> FrameKind {
@@ -218,14 +219,22 @@ impl PackBuilder {
     }
 }
 
+/// A sealed frame, and the memory it was made in.
+#[derive(Debug)]
+pub struct SealedFrame {
+    pub bytes: Vec<u8>,
+    /// What they hold means nothing.
+    pub rooms: [Vec<u8>; 2],
+}
+
 impl PlacedFrame {
-    /// Seals the frame, instead of what `sealed` holds, whose room is used again; it is opened, expanded
+    /// Seals the frame instead of what `sealed` holds, whose memory is used again. It is opened, expanded
     /// and its chunks are named again before it is given out.
     ///
     /// # Errors
     /// `Corrupt` if the frame does not come back as it went in, which is a fault of memory, processor
     /// or codec; `Refused` if the class' keys are not here.
-    pub fn seal(&self, keyring: &Keyring, mut sealed: Vec<u8>) -> Result<Vec<u8>> {
+    pub fn seal(mut self, keyring: &Keyring, mut sealed: Vec<u8>) -> Result<SealedFrame> {
         let Frame { kind, codec, plain_len, .. } = self.row;
         let payload = &self.frame.compressed.payload;
         self.sealer.seal_frame(self.position, kind, codec, plain_len, payload, &mut sealed)?;
@@ -235,49 +244,35 @@ impl PlacedFrame {
             ),
             _ => error,
         })?;
-        Ok(sealed)
+        self.wipe();
+        let payload = std::mem::take(&mut self.frame.compressed.payload);
+        let rooms = [payload, std::mem::take(&mut self.frame.room)];
+        Ok(SealedFrame { bytes: sealed, rooms })
     }
 
-    fn check(&self, sealed: &[u8], keyring: &Keyring) -> Result<()> {
-        ROOMS.with_borrow_mut(|Rooms { payload, plain }| {
-            let checked = self.open(sealed, payload).and_then(|()| {
-                let Frame { codec, plain_len, .. } = self.row;
-                let prefix = self.frame.prefix.as_ref().map(|prefix| prefix.as_slice());
-                let plain = frame::expand_in(codec, payload, plain_len, prefix, plain)?;
-                let (class, purpose) = (self.sealer.class(), self.sealer.purpose());
-                check_chunks(keyring, class, purpose, plain, &self.frame.chunks)
-            });
-            if self.sealer.class() == Class::S {
-                payload.zeroize();
-                plain.zeroize();
-            }
-            checked
-        })
-    }
-
-    fn open(&self, sealed: &[u8], payload: &mut Vec<u8>) -> Result<()> {
+    /// Opens into the room what was sealed, and expands that to where the payload was. So nothing is
+    /// taken for what came out that has stood there since before.
+    fn check(&mut self, sealed: &[u8], keyring: &Keyring) -> Result<()> {
         let Frame { kind, codec, plain_len, .. } = self.row;
+        let NewFrame { compressed, room, prefix, chunks, .. } = &mut self.frame;
         let opener = self.sealer.opener();
-        Ok(opener.open_frame(self.position, kind, codec, plain_len, sealed, payload)?)
+        opener.open_frame(self.position, kind, codec, plain_len, sealed, room)?;
+        let prefix = prefix.as_ref().map(|prefix| prefix.as_slice());
+        let plain = frame::expand_in(codec, room, plain_len, prefix, &mut compressed.payload)?;
+        check_chunks(keyring, self.sealer.class(), self.sealer.purpose(), plain, chunks)
     }
-}
 
-/// Where frames are opened and expanded again: as long as the longest frame, for each thread.
-#[derive(Default)]
-struct Rooms {
-    payload: Vec<u8>,
-    plain: Vec<u8>,
-}
-
-thread_local! {
-    // Finding and clearing memory for each frame costs as much as copying it.
-    static ROOMS: RefCell<Rooms> = RefCell::default();
+    /// Leaves no secret in memory that others get.
+    fn wipe(&mut self) {
+        if self.sealer.class() == Class::S {
+            self.frame.compressed.payload.zeroize();
+            self.frame.room.zeroize();
+        }
+    }
 }
 
 impl Drop for PlacedFrame {
     fn drop(&mut self) {
-        if self.sealer.class() == Class::S {
-            self.frame.compressed.payload.zeroize();
-        }
+        self.wipe();
     }
 }

@@ -15,7 +15,7 @@ mod open;
 #[cfg(test)]
 mod tests;
 
-pub use build::{NewFrame, PackBuilder, PlacedFrame};
+pub use build::{NewFrame, PackBuilder, PlacedFrame, SealedFrame};
 pub use open::{check_chunks, join_prefix, open_frame, read_footer};
 
 use crate::error::{Error, Kind};

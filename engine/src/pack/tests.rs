@@ -46,6 +46,7 @@ impl Fixture {
         // zstd ignores a prefix that overlaps the plaintext in memory.
         let prefix = prefix.to_vec();
         NewFrame {
+            room: Vec::new(),
             compressed: frame::compress_delta(plain, &prefix, 3).unwrap(),
             chunks: self.chunks(plain, &[plain.len()]),
             bases,
@@ -54,7 +55,7 @@ impl Fixture {
     }
 
     fn append(&self, builder: &mut PackBuilder, frame: NewFrame) -> Result<Vec<u8>> {
-        let sealed = builder.place(frame)?.seal(&self.keyring, Vec::new())?;
+        let sealed = builder.place(frame)?.seal(&self.keyring, Vec::new())?.bytes;
         builder.append(&sealed);
         Ok(sealed)
     }

@@ -54,6 +54,14 @@ pub struct Writing {
     pub dry_run: bool,
 }
 
+impl Writing {
+    /// As the repository was made.
+    #[must_use]
+    pub fn of(repo: &Repository) -> Self {
+        Self { zstd_level: repo.config().zstd_level, dry_run: false }
+    }
+}
+
 /// What a run reads while it writes.
 #[derive(Clone, Copy)]
 pub struct Known<'r> {

@@ -98,10 +98,9 @@ fn once(
     let known = Known { index: &index, usable: &usable, relied: &relied };
     let cutters = Cutters::new(&repo)?;
     let stored = AtomicU64::new(0);
-    let writing = Writing { zstd_level: tuning.zstd_level, dry_run: false };
     let begun = Instant::now();
     let work = |writer: &mut ChunkWriter<'_>| put_all(sample, &cutters, writer, meter);
-    let (chunk_count, written) = write(&repo, known, &stored, writing, work)?;
+    let (chunk_count, written) = write(&repo, known, &stored, Writing::of(&repo), work)?;
     let seconds = begun.elapsed().as_secs_f64();
     let stored_bytes = sealed_bytes(&repo)?;
     Ok(Once { stored_bytes, added_bytes: written.data_added, chunk_count, seconds })

@@ -55,6 +55,7 @@ pub fn add(golden: &mut Golden) {
         NewFrame::full(raw, vec![data(&plain.noise)]),
         NewFrame::full(full, vec![text, data(&plain.attributes)]),
         NewFrame {
+            room: Vec::new(),
             compressed: delta,
             chunks: vec![data(&plain.edited)],
             bases: vec![base],
@@ -124,7 +125,7 @@ pub fn seal(
     let mut builder = PackBuilder::new(sealer);
     let mut bytes = builder.header();
     for frame in frames {
-        let sealed = builder.place(frame.clone()).unwrap().seal(keyring).unwrap();
+        let sealed = builder.place(frame.clone()).unwrap().seal(keyring, Vec::new()).unwrap().bytes;
         builder.append(&sealed);
         bytes.extend_from_slice(&sealed);
     }

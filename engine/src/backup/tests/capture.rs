@@ -13,7 +13,7 @@ use crate::manifest::{Entries, chunks_of};
 use crate::model::*;
 use crate::observe::{Action, Progress, Silent};
 use crate::repo::testing::*;
-use crate::repo::{Known, Relied, Repository, Usable, write};
+use crate::repo::{Known, Relied, Repository, Usable, Writing, write};
 use crate::source::stream::{Input, StreamSource};
 
 /// Fails the test instead of hanging.
@@ -120,7 +120,7 @@ fn assemble(
         ordered.send(receiver).unwrap();
     }
     drop(ordered);
-    let captured = write(repo, known, &stored, false, |writer| {
+    let captured = write(repo, known, &stored, Writing::of(repo), |writer| {
         let key = repo.keyring().page_cut_key();
         Assembler::new(writer, &Silent, Class::Ordinary, key, Progress::default()).run(&queue)
     })?
@@ -212,7 +212,7 @@ fn the_tiniest_chunks_fit_into_packs() {
     let known = Known { index: &index, usable: &usable, relied: &relied };
     let count = 150_000_u32;
     let mut ids = Vec::new();
-    write(&repo, known, &stored, false, |writer| {
+    write(&repo, known, &stored, Writing::of(&repo), |writer| {
         for _ in 0..2 {
             for number in 0..count {
                 let bytes = number.to_le_bytes();

@@ -10,7 +10,7 @@ use super::{FrameJob, Job, Then};
 use crate::error::{Error, Kind, Result};
 use crate::frame;
 use crate::model::{Class, Entropy, PackInfo, Purpose};
-use crate::pack::{NewFrame, PackBuilder};
+use crate::pack::{NewFrame, PackBuilder, SealedFrame};
 use crate::repo::tuning::PACK_LEN;
 use crate::repo::{Repository, Tuning};
 use crate::store::Staged;
@@ -19,6 +19,9 @@ use crate::store::Staged;
 const METADATA_PACK_LEN: u64 = 4 << 20;
 /// Chunks after which a pack is closed, well below the limit of the format.
 const PACK_CHUNK_COUNT: usize = 65_536;
+
+/// Buffers that wait for the next frame.
+const ROOM_COUNT: usize = 2;
 
 /// What the store gets, in order.
 pub(super) enum Output<'r> {
@@ -73,12 +76,13 @@ struct Line<'l, 'scope, 'r> {
     pool: &'l Scope<'scope>,
     compressing: VecDeque<Receiver<Result<Compressed>>>,
     /// With the number of the pack they have a place in.
-    sealing: VecDeque<(u64, Receiver<Result<Vec<u8>>>)>,
+    sealing: VecDeque<(u64, Receiver<Result<SealedFrame>>)>,
     open: Vec<OpenPack>,
     pack_count: u64,
     /// Waits for everything in work.
     then: Option<Then<'r>>,
-    /// Memory of sealed frames that were written, for the next ones: not more than are in work at once.
+    /// Memory of frames that were written, for the next ones: finding and clearing it anew costs as much
+    /// as copying a frame.
     rooms: Vec<Vec<u8>>,
 }
 
@@ -129,11 +133,13 @@ impl<'r> Line<'_, '_, 'r> {
                     self.place(compressed.map_err(|_| panicked())??)?;
                 }
                 recv(sealed) -> sealed => {
-                    let sealed = sealed.map_err(|_| panicked())??;
+                    let SealedFrame { bytes, rooms } = sealed.map_err(|_| panicked())??;
                     if let Some((number, _)) = self.sealing.pop_front() {
-                        self.append(number, &sealed)?;
-                        self.rooms.push(sealed);
+                        self.append(number, &bytes)?;
                     }
+                    self.rooms.extend(rooms.into_iter().chain([bytes]));
+                    self.rooms.retain(|room| room.capacity() >= frame_len / 2);
+                    self.rooms.truncate(ROOM_COUNT);
                 }
             }
         }
@@ -146,7 +152,8 @@ impl<'r> Line<'_, '_, 'r> {
 
     fn compress(&mut self, job: FrameJob) {
         let level = self.framer.zstd_level;
-        self.compressing.push_back(spawn(self.pool, move || compress(job, level)));
+        let room = self.rooms.pop().unwrap_or_default();
+        self.compressing.push_back(spawn(self.pool, move || compress(job, level, room)));
     }
 
     fn place(&mut self, (class, purpose, frame): Compressed) -> Result<()> {
@@ -255,13 +262,14 @@ fn panicked() -> Error {
     Error::new(Kind::Unavailable, "a thread that compresses or seals has panicked")
 }
 
-fn compress(job: FrameJob, level: i32) -> Result<(Class, Purpose, NewFrame)> {
-    let compressed = match (job.class, job.purpose, level) {
-        (Class::S, ..) | (_, Purpose::Data, 0) => frame::raw(job.plain)?,
-        (_, _, 0) => frame::compress(job.plain, Tuning::default().zstd_level)?,
-        _ => frame::compress(job.plain, level)?,
+fn compress(job: FrameJob, level: i32, room: Vec<u8>) -> Result<(Class, Purpose, NewFrame)> {
+    let (compressed, room) = match (job.class, job.purpose, level) {
+        (Class::S, ..) | (_, Purpose::Data, 0) => (frame::raw(job.plain)?, room),
+        (_, _, 0) => frame::compress_in(job.plain, Tuning::default().zstd_level, room)?,
+        _ => frame::compress_in(job.plain, level, room)?,
     };
-    Ok((job.class, job.purpose, NewFrame::full(compressed, job.chunks)))
+    let frame = NewFrame { room, ..NewFrame::full(compressed, job.chunks) };
+    Ok((job.class, job.purpose, frame))
 }
 
 /// Varies a target by up to 12 % either way, so that lengths of packs tell nothing of their content.

@@ -24,6 +24,7 @@ fn a_dry_run_knows_every_chunk_and_keeps_few_in_memory() {
         Ok(())
     };
     let stored = AtomicU64::new(0);
-    let ((), written) = write(&repo, known, &stored, true, work).unwrap();
+    let writing = Writing { dry_run: true, ..Writing::of(&repo) };
+    let ((), written) = write(&repo, known, &stored, writing, work).unwrap();
     assert_eq!((written.packs, written.data_added), (0, u64::from(COUNT) * 4));
 }
