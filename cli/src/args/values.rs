@@ -4,6 +4,8 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::time::Duration;
 
+use coffer_engine::model::MemoryBound;
+
 /// Parses a size: `4096`, `10M`, `1GiB`, `500kB`. `K M G T` and `KiB …` count by 1024, `kB MB GB TB` by 1000.
 ///
 /// # Errors
@@ -29,6 +31,21 @@ pub fn size(text: &str) -> Result<u64, String> {
     }
     let number: u64 = number.parse().map_err(|_| format!("`{text}` is too large"))?;
     number.checked_mul(factor).ok_or_else(|| format!("`{text}` is too large"))
+}
+
+/// Parses a bound on memory: a size that can be held.
+///
+/// # Errors
+/// When the text is no size, or too small a one.
+pub fn memory(text: &str) -> Result<u64, String> {
+    let bytes = size(text)?;
+    if bytes < MemoryBound::MIN {
+        return Err(format!(
+            "{text} cannot be held: it takes at least {}M",
+            MemoryBound::MIN >> 20
+        ));
+    }
+    Ok(bytes)
 }
 
 /// Parses a duration: `2s`, `500ms`, `1m`, `1h`.

@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use coffer_engine::crypto::slot::KdfStrength;
 use coffer_engine::error::Kind;
-use coffer_engine::model::{Clock, Entropy, MemoryBound};
+use coffer_engine::model::{Clock, Entropy};
 use coffer_engine::repo::{InitOptions, OpenOptions, Repository, Tuning};
 use coffer_engine::store::LocalStore;
 
@@ -63,7 +63,7 @@ pub fn create(
             state_dir: settings.state_dir.clone(),
             entropy: Entropy::system(),
             clock: Clock::system(),
-            memory: MemoryBound::default(),
+            memory: context.memory(),
         },
     };
     let store = LocalStore::create(settings.repository.clone())?;

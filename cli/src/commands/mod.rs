@@ -95,6 +95,11 @@ impl Context {
         Reporter::new(task, &self.global, rehearsal, self.interrupt.clone())
     }
 
+    /// What the command may take.
+    fn memory(&self) -> MemoryBound {
+        self.global.memory.map_or_else(MemoryBound::default, MemoryBound::new)
+    }
+
     /// Opens the repository; nobody is asked for a password of one that is not there.
     fn open(&self) -> Result<Repository> {
         let settings = self.settings()?;
@@ -110,7 +115,7 @@ impl Context {
             state_dir: settings.state_dir.clone(),
             entropy: Entropy::system(),
             clock: Clock::system(),
-            memory: MemoryBound::default(),
+            memory: self.memory(),
         };
         Repository::open(store, options, &self.watcher())
             .map_err(|error| Failure::opening(&settings.shown(), error))

@@ -12,7 +12,7 @@ use std::time::Instant;
 use crossbeam_channel::Sender;
 
 use super::read::{self, Message};
-use super::spool::Spool;
+use super::spool::{Patience, Spool};
 use crate::chunk::Cutter;
 use crate::crypto::Keyring;
 use crate::error::{Error, SourceError};
@@ -27,6 +27,8 @@ use crate::source::tree::{Found, OpenFile};
 const FACTS_COUNT_MAX: usize = 1000;
 /// Bytes the WAL of a database may grow by while the store is too slow for it.
 const WAL_GROWTH_MAX: u64 = 1 << 30;
+/// Bytes of growth that nobody minds: four times what SQLite lets a WAL grow to before it is emptied.
+const WAL_UNSEEN_LEN: u64 = 16 << 20;
 
 /// What all readers of one capture know of databases.
 pub(super) struct Databases<'r> {
@@ -187,12 +189,12 @@ impl<'r> Databases<'r> {
         let is_stopped = || self.observer.is_interrupted();
         let mut client = self.client().map_err(died)?;
         client.read(path).map_err(died)?;
-        let mut patience = Patience::new(path, self.options);
+        let mut patience = Transaction::new(path, self.options);
         loop {
             match client.next(&is_stopped).map_err(died)? {
                 Pages::Begun(facts) => patience.begin(&facts),
                 Pages::Block(block) => {
-                    if !spool.push(block, &|| patience.look())? {
+                    if !spool.push(block, &patience)? {
                         return Err("interrupted".to_owned());
                     }
                 }
@@ -223,14 +225,14 @@ impl<'r> Databases<'r> {
 }
 
 /// How long a transaction may be held open for a store that is too slow.
-struct Patience<'p> {
+struct Transaction<'p> {
     options: &'p SqliteOptions,
     path: &'p Path,
     wal_len: Option<u64>,
     begun: Instant,
 }
 
-impl<'p> Patience<'p> {
+impl<'p> Transaction<'p> {
     fn new(path: &'p Path, options: &'p SqliteOptions) -> Self {
         Self { options, path, wal_len: None, begun: Instant::now() }
     }
@@ -239,6 +241,13 @@ impl<'p> Patience<'p> {
         self.begun = Instant::now();
         let is_wal = facts.values.get("journal_mode").is_some_and(|mode| mode == "wal");
         self.wal_len = is_wal.then(|| wal_len(self.path));
+    }
+}
+
+impl Patience for Transaction<'_> {
+    /// Writers of a WAL wait for no reader, and while it does not grow, nobody even sees one.
+    fn is_willing(&self) -> bool {
+        self.wal_len.is_some_and(|before| wal_len(self.path) <= before + WAL_UNSEEN_LEN)
     }
 
     fn look(&self) -> Result<(), String> {

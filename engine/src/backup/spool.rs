@@ -10,10 +10,14 @@ use std::time::Duration;
 use crate::cache::SpoolFile;
 use crate::crypto::SpoolKey;
 use crate::model::Entropy;
+use crate::repo::reader_count;
 use crate::source::sqlite::BLOCK_LEN;
 
-/// Bytes that wait in memory; more wait on disk, sealed.
+/// Bytes that wait in memory in all spools together, but not less than [`MEMORY_LEN_MIN`] in each; more
+/// wait on disk, sealed.
 const MEMORY_LEN_MAX: usize = 16 << 20;
+/// Bytes that wait in memory in one.
+const MEMORY_LEN_MIN: usize = 2 << 20;
 /// Bytes that a block grows by when it is sealed, and more: a place is whole pages.
 const SEAL_LEN_MAX: usize = 4096;
 /// Bytes of the file on disk.
@@ -47,6 +51,15 @@ struct State {
     is_abandoned: bool,
 }
 
+/// How long whoever brings blocks can be kept waiting.
+pub(super) trait Patience {
+    /// True while waiting costs nobody anything.
+    fn is_willing(&self) -> bool;
+
+    /// Fails when it has waited too long.
+    fn look(&self) -> Result<(), String>;
+}
+
 enum Block {
     Memory(Vec<u8>),
     Disk { number: u64, slot: u64, len: usize },
@@ -58,7 +71,7 @@ impl Spool {
         Self {
             key: SpoolKey::draw(entropy),
             folder,
-            memory_len_max: MEMORY_LEN_MAX,
+            memory_len_max: (MEMORY_LEN_MAX / reader_count()).max(MEMORY_LEN_MIN),
             disk_len_max: DISK_LEN_MAX,
             state: Mutex::default(),
             changed: Condvar::new(),
@@ -69,13 +82,10 @@ impl Spool {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds a block; false if nobody takes it any more. When there is no room it waits, as long as
-    /// `patience` has no objection.
-    pub(super) fn push(
-        &self,
-        block: Vec<u8>,
-        patience: &dyn Fn() -> Result<(), String>,
-    ) -> Result<bool, String> {
+    /// Adds a block; false if nobody takes it any more. Without room in memory it waits for some while
+    /// `patience` is willing to, then goes to disk, and without room there waits as long as `patience` has
+    /// no objection.
+    pub(super) fn push(&self, block: Vec<u8>, patience: &dyn Patience) -> Result<bool, String> {
         let mut state = self.lock();
         loop {
             if state.is_abandoned {
@@ -86,10 +96,10 @@ impl Spool {
                 state.blocks.push_back(Block::Memory(block));
                 break;
             }
-            if self.to_disk(&mut state, &block) {
+            if !patience.is_willing() && self.to_disk(&mut state, &block) {
                 break;
             }
-            patience()?;
+            patience.look()?;
             let waited = self.changed.wait_timeout(state, LOOK_EVERY);
             state = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
@@ -177,6 +187,45 @@ impl Spool {
 mod tests {
     use super::*;
 
+    struct Impatient(&'static str);
+
+    impl Patience for Impatient {
+        fn is_willing(&self) -> bool {
+            false
+        }
+
+        fn look(&self) -> Result<(), String> {
+            Err(self.0.to_owned())
+        }
+    }
+
+    struct Willing;
+
+    impl Patience for Willing {
+        fn is_willing(&self) -> bool {
+            true
+        }
+
+        fn look(&self) -> Result<(), String> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn while_nobody_minds_a_block_waits_outside_and_not_on_disk() {
+        let mut spool = Spool::new(&Entropy::fixed(b"spool"), None);
+        spool.memory_len_max = 1000;
+        std::thread::scope(|scope| {
+            let pushing = scope
+                .spawn(|| (0..20).all(|number| spool.push(vec![number; 600], &Willing).unwrap()));
+            for number in 0..20 {
+                assert_eq!(spool.pop().unwrap(), Some(vec![number; 600]));
+            }
+            assert!(pushing.join().unwrap());
+        });
+        assert_eq!(spool.lock().sealed_count, 0);
+    }
+
     #[test]
     fn blocks_come_back_in_order_through_memory_and_disk() {
         let folder = tempfile::tempdir().unwrap();
@@ -186,7 +235,7 @@ mod tests {
         let block = |number: u8| vec![number; 1000];
         for round in 0..2 {
             for number in 0..50 {
-                assert!(spool.push(block(number), &|| Err("no room".to_owned())).unwrap());
+                assert!(spool.push(block(number), &Impatient("no room")).unwrap());
             }
             assert!(spool.lock().sealed_count >= 48 * (round + 1));
             for number in 0..50 {
@@ -205,16 +254,16 @@ mod tests {
         spool.disk_len_max = 4 * (BLOCK_LEN + SEAL_LEN_MAX) as u64;
         let block = |number: u16| number.to_le_bytes().repeat(BLOCK_LEN / 2);
         for number in 0..3 {
-            assert!(spool.push(block(number), &|| Err("no room".to_owned())).unwrap());
+            assert!(spool.push(block(number), &Impatient("no room")).unwrap());
         }
         for number in 3..300 {
-            assert!(spool.push(block(number), &|| Err("no room".to_owned())).unwrap());
+            assert!(spool.push(block(number), &Impatient("no room")).unwrap());
             assert_eq!(spool.pop().unwrap(), Some(block(number - 3)));
             assert!(spool.lock().file.as_ref().unwrap().file_len().unwrap() <= spool.disk_len_max);
         }
         // And what waits in it is.
-        assert!(spool.push(block(300), &|| Err("no room".to_owned())).unwrap());
-        assert_eq!(spool.push(block(301), &|| Err("no room".to_owned())).unwrap_err(), "no room");
+        assert!(spool.push(block(300), &Impatient("no room")).unwrap());
+        assert_eq!(spool.push(block(301), &Impatient("no room")).unwrap_err(), "no room");
         assert!(!spool.lock().disk_is_full);
     }
 
@@ -222,15 +271,15 @@ mod tests {
     fn without_room_a_block_waits_as_long_as_that_makes_sense() {
         let mut spool = Spool::new(&Entropy::fixed(b"spool"), None);
         (spool.memory_len_max, spool.lock().disk_is_full) = (1000, true);
-        assert!(spool.push(vec![1; 1000], &|| Err("full".to_owned())).unwrap());
-        assert_eq!(spool.push(vec![2; 1000], &|| Err("full".to_owned())).unwrap_err(), "full");
+        assert!(spool.push(vec![1; 1000], &Impatient("full")).unwrap());
+        assert_eq!(spool.push(vec![2; 1000], &Impatient("full")).unwrap_err(), "full");
         std::thread::scope(|scope| {
-            let waiting = scope.spawn(|| spool.push(vec![2; 1000], &|| Ok(())));
+            let waiting = scope.spawn(|| spool.push(vec![2; 1000], &Willing));
             assert_eq!(spool.pop().unwrap(), Some(vec![1; 1000]));
             assert!(waiting.join().unwrap().unwrap());
         });
         spool.abandon();
-        assert!(!spool.push(vec![3; 1000], &|| Ok(())).unwrap());
+        assert!(!spool.push(vec![3; 1000], &Willing).unwrap());
         spool.end(Err("it broke".to_owned()));
         assert_eq!(spool.pop().unwrap(), Some(vec![2; 1000]));
         assert_eq!(spool.pop().unwrap_err().to_string(), "it broke");

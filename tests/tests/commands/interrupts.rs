@@ -38,6 +38,12 @@ fn code(child: &mut Child) -> Option<i32> {
     }
 }
 
+/// True if a pack that is being written has a frame.
+fn has_a_frame(scene: &Scene) -> bool {
+    let Ok(staged) = fs::read_dir(scene.repo.join("tmp")) else { return false };
+    staged.flatten().any(|entry| entry.metadata().is_ok_and(|meta| meta.len() > 1 << 20))
+}
+
 /// True if a pack has its name; looked at while the repository changes.
 fn has_a_pack(scene: &Scene) -> bool {
     let Ok(folders) = fs::read_dir(scene.repo.join("packs")) else { return false };
@@ -55,7 +61,7 @@ fn an_interrupted_backup_ends_with_130_lists_nothing_and_the_next_one_works() {
         let mut command = scene.command();
         command.arg("backup").arg(&scene.source).stderr(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.spawn().unwrap();
-        wait_until("a pack", || has_a_pack(&scene));
+        wait_until("a frame", || has_a_frame(&scene));
         signal(&child, kind);
         let code = code(&mut child);
         let mut errors = String::new();

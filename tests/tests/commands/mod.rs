@@ -4,6 +4,7 @@ mod help;
 mod interrupts;
 mod keys;
 mod lists;
+mod memory;
 mod output;
 mod passwords;
 mod tune;

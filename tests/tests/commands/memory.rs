@@ -1,0 +1,68 @@
+//! The bound on memory, looked at from outside.
+
+use std::fs;
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::Duration;
+
+use coffer_engine::model::Entropy;
+
+use crate::support::{Scene, make};
+
+const MIB: usize = 1 << 20;
+/// The smallest bound, MiB.
+const BOUND_MIB: u64 = 64;
+
+/// The highest anonymous memory of a command, MiB, looked at every two milliseconds.
+fn peak(command: &mut Command) -> u64 {
+    let mut child = command.stdout(Stdio::null()).spawn().unwrap();
+    let status = format!("/proc/{}/status", child.id());
+    let mut highest = 0;
+    loop {
+        let text = fs::read_to_string(&status).unwrap_or_default();
+        let line = text.lines().find_map(|line| line.strip_prefix("RssAnon:"));
+        let kib = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse().ok());
+        highest = highest.max(kib.unwrap_or(0_u64));
+        if let Some(status) = child.try_wait().unwrap() {
+            assert!(status.success(), "{command:?}: {status}");
+            return highest.div_ceil(1024);
+        }
+        thread::sleep(Duration::from_millis(2));
+    }
+}
+
+#[test]
+fn commands_keep_to_the_smallest_bound() {
+    let scene = Scene::new();
+    let mut noise = vec![0; 6 * MIB];
+    for number in 0..16_u8 {
+        Entropy::fixed(&[number]).fill(&mut noise);
+        make::file(&scene.source, format!("noise-{number}"), &noise);
+        let line = |line: u64| format!("{number} {line} {:016x}\n", line * line * line);
+        let text: Vec<u8> = (0..).flat_map(|it| line(it).into_bytes()).take(5 * MIB).collect();
+        make::file(&scene.source, format!("text-{number}"), &text);
+    }
+    let bound = format!("{BOUND_MIB}M");
+    let target = scene.fresh_target();
+    let (source, target) = (scene.source.to_str().unwrap(), target.to_str().unwrap());
+    let runs: [&[&str]; 5] = [
+        &["backup", source],
+        &["backup", "--force", source],
+        &["restore", "latest", "--target", target],
+        &["check"],
+        &["verify"],
+    ];
+    for run in runs {
+        let peak = peak(scene.command().args(["-q", "--memory", &bound]).args(run));
+        assert!(peak > 0 && peak <= BOUND_MIB, "{run:?} took {peak} MiB");
+    }
+}
+
+#[test]
+fn a_bound_that_cannot_be_held_is_refused() {
+    let scene = Scene::new();
+    for (bound, told) in [("63M", "at least 64M"), ("much", "is not a size")] {
+        let run = scene.coffer(["--memory", bound, "snapshots"]).fails_with(2);
+        assert!(run.errors().contains(told), "{}", run.errors());
+    }
+}
