@@ -44,13 +44,6 @@ fn has_a_frame(scene: &Scene) -> bool {
     staged.flatten().any(|entry| entry.metadata().is_ok_and(|meta| meta.len() > 1 << 20))
 }
 
-/// True if a pack has its name; looked at while the repository changes.
-fn has_a_pack(scene: &Scene) -> bool {
-    let Ok(folders) = fs::read_dir(scene.repo.join("packs")) else { return false };
-    let mut lists = folders.flatten().filter_map(|folder| fs::read_dir(folder.path()).ok());
-    lists.any(|mut list| list.next().is_some())
-}
-
 #[test]
 fn an_interrupted_backup_ends_with_130_lists_nothing_and_the_next_one_works() {
     for kind in [Signal::INT, Signal::TERM, Signal::HUP] {
