@@ -6,8 +6,8 @@
 //! ```
 //!
 //! The files are read once before, so that they are in the page cache. `--out` is where packs and restored
-//! files are written for a while, and must be outside of the first folder: the temporary folder unless said. The sum over all processors is the
-//! time that is left when the steps overlap perfectly and nothing else is done. Files are taken as a tree:
+//! files are written for a while, and must be outside of the first folder: the temporary folder unless said.
+//! The sum over all processors is the time that is left when the steps overlap perfectly and nothing else is done. Files are taken as a tree:
 //! SQLite reads no database here. As a test (`cargo test -p coffer-benches --bench floor`) it runs on a few
 //! small files.
 
@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 use coffer_engine::chunk::{Cutter, is_media, standard_profiles};
 use coffer_engine::crypto::{Keyring, PackOpener, PackSealer};
 use coffer_engine::frame::{self, Compressed};
-use coffer_engine::model::{ChunkId, Class, Entropy, FrameKind, Purpose};
+use coffer_engine::model::{ChunkId, Class, Codec, Entropy, FrameKind, Purpose};
 use keyring::keyring;
 
 #[path = "../keyring.rs"]
@@ -43,7 +43,10 @@ fn main() {
     let scratch = tempfile::Builder::new().prefix("coffer-floor.").tempdir_in(out).unwrap();
     // Cargo says so when it runs benchmarks, not tests.
     let is_benchmark = arguments.iter().any(|argument| argument == "--bench");
-    let folder = match arguments.iter().find(|argument| !argument.starts_with("--")) {
+    let is_option = |at: usize| arguments[at].starts_with("--");
+    let is_value = |at: usize| at > 0 && arguments[at - 1] == "--out";
+    let folder = (0..arguments.len()).find(|at| !is_option(*at) && !is_value(*at));
+    let folder = match folder.map(|at| &arguments[at]) {
         Some(folder) if is_benchmark => PathBuf::from(folder),
         _ => few_files(scratch.path()),
     };
@@ -107,6 +110,11 @@ struct Floor {
     seen: HashSet<ChunkId>,
     pack: Vec<u8>,
     pack_count: u64,
+    /// Memory that frames go through, used again as a backup does.
+    compressed: Vec<u8>,
+    sealed: Vec<u8>,
+    opened: Vec<u8>,
+    expanded: Vec<u8>,
     took: [Duration; 12],
     files: u64,
     bytes: u64,
@@ -138,6 +146,10 @@ impl Floor {
             seen: HashSet::new(),
             pack: Vec::new(),
             pack_count: 0,
+            compressed: Vec::new(),
+            sealed: Vec::new(),
+            opened: Vec::new(),
+            expanded: Vec::new(),
             took: [Duration::ZERO; 12],
             files: 0,
             bytes: 0,
@@ -202,8 +214,7 @@ impl Floor {
             }
         }
         for (plain, lens) in frames {
-            let plain = self.frame(plain, &lens);
-            self.restored += plain.len() as u64;
+            self.restored += self.frame(plain, &lens);
         }
         self.time(Step::WriteFiles, |floor| floor.write_files(&contents));
         let _ = std::fs::remove_dir_all(self.scratch.join("restored"));
@@ -228,35 +239,41 @@ impl Floor {
         self.keyring.data_id(Class::Ordinary, chunk).unwrap()
     }
 
-    /// Takes a frame into a pack and out again.
-    fn frame(&mut self, plain: Vec<u8>, lens: &[usize]) -> Vec<u8> {
-        let Compressed { codec, plain_len, payload, .. } =
-            self.time(Step::Compress, |_| frame::compress(plain, LEVEL).unwrap());
+    /// Takes a frame into a pack and out again; how many bytes came out.
+    fn frame(&mut self, plain: Vec<u8>, lens: &[usize]) -> u64 {
+        let room = std::mem::take(&mut self.compressed);
+        let compress = |_: &mut Self| frame::compress_in(plain, LEVEL, room).unwrap();
+        let (compressed, room) = self.time(Step::Compress, compress);
+        let Compressed { codec, plain_len, payload, .. } = compressed;
         let (position, kind) = (self.pack.len() as u64, FrameKind::Full);
-        let (mut sealed, mut opened) = (Vec::new(), Vec::new());
         self.time(Step::Seal, |floor| {
-            let sealer = &floor.sealer;
-            sealer.seal_frame(position, kind, codec, plain_len, &payload, &mut sealed).unwrap();
+            let (sealer, sealed) = (&floor.sealer, &mut floor.sealed);
+            sealer.seal_frame(position, kind, codec, plain_len, &payload, sealed).unwrap();
         });
         self.time(Step::Open, |floor| {
-            let opener = &floor.opener;
-            opener.open_frame(position, kind, codec, plain_len, &sealed, &mut opened).unwrap();
+            let (opener, sealed, opened) = (&floor.opener, &floor.sealed, &mut floor.opened);
+            opener.open_frame(position, kind, codec, plain_len, sealed, opened).unwrap();
         });
-        let plain =
-            self.time(Step::Expand, |_| frame::expand(codec, opened, plain_len, None).unwrap());
+        self.time(Step::Expand, |floor| {
+            let (opened, expanded) = (&floor.opened, &mut floor.expanded);
+            frame::expand_in(codec, opened, plain_len, None, expanded).unwrap();
+        });
+        let is_raw = codec == Codec::Raw;
         self.time(Step::NameAgain, |floor| {
-            let mut rest = plain.as_slice();
+            let mut rest = if is_raw { &floor.opened[..] } else { &floor.expanded[..] };
             for len in lens {
                 let (chunk, after) = rest.split_at(*len);
                 std::hint::black_box(floor.name(chunk));
                 rest = after;
             }
         });
-        self.pack.extend_from_slice(&sealed);
+        self.pack.extend_from_slice(&self.sealed);
+        self.compressed = if is_raw { room } else { payload };
         if self.pack.len() >= PACK_LEN {
             self.write_pack();
         }
-        plain
+        let out = if is_raw { &self.opened } else { &self.expanded };
+        out.len() as u64
     }
 
     fn write_pack(&mut self) {

@@ -54,7 +54,7 @@ fn sealing_and_verifying(bencher: Bencher<'_, '_>) {
             let sealer = keyring.new_pack(&entropy, Class::Ordinary, Purpose::Data).unwrap();
             PackBuilder::new(sealer).place(frame.clone()).unwrap()
         })
-        .bench_values(|placed| placed.seal(&keyring, Vec::new()).unwrap());
+        .bench_values(|placed| placed.seal(&keyring, Default::default()).unwrap());
 }
 
 /// Lays out and ends a pack whose frames are sealed already: its hash and its footer.

@@ -84,9 +84,9 @@ pub enum Kdf {
 pub enum Compression {
     /// zstd level 1: for a fast disk and little processor time.
     Fast,
-    /// What the repository was made with: zstd level 3, unless it was tuned.
+    /// What the repository was made for; a new one for zstd level 3.
     Default,
-    /// zstd level 12: a few percent smaller, several times slower.
+    /// zstd level 9: some percent smaller, several times slower.
     Max,
     /// Data is stored as it is; metadata is still compressed.
     Off,
@@ -99,7 +99,7 @@ impl Compression {
         match self {
             Self::Fast => Some(1),
             Self::Default => None,
-            Self::Max => Some(12),
+            Self::Max => Some(9),
             Self::Off => Some(0),
         }
     }

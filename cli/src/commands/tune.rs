@@ -19,8 +19,12 @@ use crate::tuning_file;
 pub fn run(context: &Context, args: &TuneArgs) -> Result<()> {
     // Before minutes of work.
     args.save.as_deref().map_or(Ok(()), tuning_file::check_new)?;
-    let options =
-        TuneOptions { tree: tree(context, args)?, sample_len: args.sample, seed: args.seed };
+    let options = TuneOptions {
+        tree: tree(context, args)?,
+        sample_len: args.sample,
+        seed: args.seed,
+        memory: context.memory(),
+    };
     let reporter = context.reporter(Task::Backup, false);
     let result = tune(&options, &reporter);
     reporter.clear();

@@ -12,7 +12,7 @@ use std::time::Instant;
 use crossbeam_channel::Sender;
 
 use super::read::{self, Message};
-use super::spool::{Patience, Spool};
+use super::spool::Spool;
 use crate::chunk::Cutter;
 use crate::crypto::Keyring;
 use crate::error::{Error, SourceError};
@@ -38,6 +38,8 @@ pub(super) struct Databases<'r> {
     pub observer: &'r dyn Observer,
     /// Where pages wait when the store is slow.
     pub spool_dir: Option<PathBuf>,
+    /// Bytes of pages that wait in memory.
+    pub spool_len: usize,
     /// Every file is a database that was asked for by name.
     pub named: bool,
     state: Mutex<State>,
@@ -68,11 +70,11 @@ impl<'r> Databases<'r> {
         options: &'r SqliteOptions,
         cutter: Cutter,
         (entropy, observer): (&'r Entropy, &'r dyn Observer),
-        spool_dir: Option<PathBuf>,
+        (spool_dir, spool_len): (Option<PathBuf>, usize),
         named: bool,
     ) -> Self {
         let state = Mutex::default();
-        Self { options, cutter, entropy, observer, spool_dir, named, state }
+        Self { options, cutter, entropy, observer, spool_dir, spool_len, named, state }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -157,7 +159,7 @@ impl<'r> Databases<'r> {
         messages: &Sender<Message>,
     ) -> Result<Result<(u64, Facts), SourceError>, Error> {
         let path = found.absolute_path();
-        let spool = Spool::new(self.entropy, self.spool_dir.clone());
+        let spool = Spool::new(self.entropy, self.spool_dir.clone(), self.spool_len);
         let (read, facts) = thread::scope(|scope| {
             let pump = scope.spawn(|| {
                 let pumped = self.pump(as_path(&path), &spool);
@@ -194,7 +196,7 @@ impl<'r> Databases<'r> {
             match client.next(&is_stopped).map_err(died)? {
                 Pages::Begun(facts) => patience.begin(&facts),
                 Pages::Block(block) => {
-                    if !spool.push(block, &patience)? {
+                    if !spool.push(block, &|| patience.is_willing(), &|| patience.look())? {
                         return Err("interrupted".to_owned());
                     }
                 }
@@ -242,12 +244,13 @@ impl<'p> Transaction<'p> {
         let is_wal = facts.values.get("journal_mode").is_some_and(|mode| mode == "wal");
         self.wal_len = is_wal.then(|| wal_len(self.path));
     }
-}
 
-impl Patience for Transaction<'_> {
-    /// Writers of a WAL wait for no reader, and while it does not grow, nobody even sees one.
+    /// Writers of a WAL wait for no reader. Whoever empties it does, hence not for long.
     fn is_willing(&self) -> bool {
-        self.wal_len.is_some_and(|before| wal_len(self.path) <= before + WAL_UNSEEN_LEN)
+        self.begun.elapsed() < self.options.lock_max
+            && self
+                .wal_len
+                .is_some_and(|before| wal_len(self.path) <= before.saturating_add(WAL_UNSEEN_LEN))
     }
 
     fn look(&self) -> Result<(), String> {

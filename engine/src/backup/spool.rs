@@ -1,5 +1,5 @@
 //! Takes the pages of a database as fast as they come, so that its transaction ends soon, however
-//! slow the store is.
+//! slow the store is; but for one that nobody minds, which waits a little first.
 
 use std::collections::VecDeque;
 use std::io;
@@ -10,14 +10,8 @@ use std::time::Duration;
 use crate::cache::SpoolFile;
 use crate::crypto::SpoolKey;
 use crate::model::Entropy;
-use crate::repo::reader_count;
 use crate::source::sqlite::BLOCK_LEN;
 
-/// Bytes that wait in memory in all spools together, but not less than [`MEMORY_LEN_MIN`] in each; more
-/// wait on disk, sealed.
-const MEMORY_LEN_MAX: usize = 16 << 20;
-/// Bytes that wait in memory in one.
-const MEMORY_LEN_MIN: usize = 2 << 20;
 /// Bytes that a block grows by when it is sealed, and more: a place is whole pages.
 const SEAL_LEN_MAX: usize = 4096;
 /// Bytes of the file on disk.
@@ -51,27 +45,19 @@ struct State {
     is_abandoned: bool,
 }
 
-/// How long whoever brings blocks can be kept waiting.
-pub(super) trait Patience {
-    /// True while waiting costs nobody anything.
-    fn is_willing(&self) -> bool;
-
-    /// Fails when it has waited too long.
-    fn look(&self) -> Result<(), String>;
-}
-
 enum Block {
     Memory(Vec<u8>),
     Disk { number: u64, slot: u64, len: usize },
 }
 
 impl Spool {
-    /// An empty spool that overflows into `folder`, or the system's temporary folder.
-    pub(super) fn new(entropy: &Entropy, folder: Option<PathBuf>) -> Self {
+    /// An empty spool of `memory_len_max` bytes that overflows into `folder`, or the system's temporary
+    /// folder.
+    pub(super) fn new(entropy: &Entropy, folder: Option<PathBuf>, memory_len_max: usize) -> Self {
         Self {
             key: SpoolKey::draw(entropy),
             folder,
-            memory_len_max: (MEMORY_LEN_MAX / reader_count()).max(MEMORY_LEN_MIN),
+            memory_len_max,
             disk_len_max: DISK_LEN_MAX,
             state: Mutex::default(),
             changed: Condvar::new(),
@@ -83,28 +69,60 @@ impl Spool {
     }
 
     /// Adds a block; false if nobody takes it any more. Without room in memory it waits for some while
-    /// `patience` is willing to, then goes to disk, and without room there waits as long as `patience` has
-    /// no objection.
-    pub(super) fn push(&self, block: Vec<u8>, patience: &dyn Patience) -> Result<bool, String> {
-        let mut state = self.lock();
+    /// `is_willing`, then goes to disk, and without room there waits as long as `patience` has no
+    /// objection.
+    pub(super) fn push(
+        &self,
+        block: Vec<u8>,
+        is_willing: &dyn Fn() -> bool,
+        patience: &dyn Fn() -> Result<(), String>,
+    ) -> Result<bool, String> {
+        let (mut block, mut is_willing_now) = (block, true);
         loop {
-            if state.is_abandoned {
-                return Ok(false);
+            block = match self.try_push(block, !is_willing_now) {
+                Ok(pushed) => return Ok(pushed),
+                Err(block) => block,
+            };
+            // Both look at files: nobody who takes blocks is to wait for that.
+            if is_willing_now {
+                is_willing_now = is_willing();
+                if !is_willing_now {
+                    continue;
+                }
+            } else {
+                patience()?;
             }
-            if state.memory_len + block.len() <= self.memory_len_max || state.blocks.is_empty() {
-                state.memory_len += block.len();
-                state.blocks.push_back(Block::Memory(block));
-                break;
-            }
-            if !patience.is_willing() && self.to_disk(&mut state, &block) {
-                break;
-            }
-            patience.look()?;
-            let waited = self.changed.wait_timeout(state, LOOK_EVERY);
-            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+            self.wait_for_room(block.len());
+        }
+    }
+
+    /// Adds a block, to the disk if it `may_go` there; false if nobody takes it any more. The block if there is
+    /// no room.
+    fn try_push(&self, block: Vec<u8>, may_go: bool) -> Result<bool, Vec<u8>> {
+        let mut state = self.lock();
+        if state.is_abandoned {
+            return Ok(false);
+        }
+        if self.has_room(&state, block.len()) {
+            state.memory_len += block.len();
+            state.blocks.push_back(Block::Memory(block));
+        } else if !may_go || !self.to_disk(&mut state, &block) {
+            return Err(block);
         }
         self.changed.notify_all();
         Ok(true)
+    }
+
+    fn has_room(&self, state: &State, len: usize) -> bool {
+        state.memory_len + len <= self.memory_len_max || state.blocks.is_empty()
+    }
+
+    /// Waits for a change, but not for long.
+    fn wait_for_room(&self, len: usize) {
+        let state = self.lock();
+        if !state.is_abandoned && !self.has_room(&state, len) {
+            drop(self.changed.wait_timeout(state, LOOK_EVERY));
+        }
     }
 
     /// Seals the block and writes it; false if there is no room.
@@ -187,37 +205,25 @@ impl Spool {
 mod tests {
     use super::*;
 
-    struct Impatient(&'static str);
-
-    impl Patience for Impatient {
-        fn is_willing(&self) -> bool {
-            false
-        }
-
-        fn look(&self) -> Result<(), String> {
-            Err(self.0.to_owned())
-        }
+    /// Adds a block that cannot wait, and without room on disk is refused for `why`.
+    fn push(spool: &Spool, block: Vec<u8>, why: &str) -> Result<bool, String> {
+        spool.push(block, &|| false, &|| Err(why.to_owned()))
     }
 
-    struct Willing;
+    fn push_patiently(spool: &Spool, block: Vec<u8>) -> Result<bool, String> {
+        spool.push(block, &|| true, &|| Ok(()))
+    }
 
-    impl Patience for Willing {
-        fn is_willing(&self) -> bool {
-            true
-        }
-
-        fn look(&self) -> Result<(), String> {
-            Ok(())
-        }
+    fn spool(memory_len_max: usize) -> Spool {
+        Spool::new(&Entropy::fixed(b"spool"), None, memory_len_max)
     }
 
     #[test]
     fn while_nobody_minds_a_block_waits_outside_and_not_on_disk() {
-        let mut spool = Spool::new(&Entropy::fixed(b"spool"), None);
-        spool.memory_len_max = 1000;
+        let spool = spool(1000);
         std::thread::scope(|scope| {
             let pushing = scope
-                .spawn(|| (0..20).all(|number| spool.push(vec![number; 600], &Willing).unwrap()));
+                .spawn(|| (0..20).all(|number| push_patiently(&spool, vec![number; 600]).unwrap()));
             for number in 0..20 {
                 assert_eq!(spool.pop().unwrap(), Some(vec![number; 600]));
             }
@@ -230,12 +236,11 @@ mod tests {
     fn blocks_come_back_in_order_through_memory_and_disk() {
         let folder = tempfile::tempdir().unwrap();
         let entropy = Entropy::fixed(b"spool");
-        let mut spool = Spool::new(&entropy, Some(folder.path().to_owned()));
-        spool.memory_len_max = 2500;
+        let spool = Spool::new(&entropy, Some(folder.path().to_owned()), 2500);
         let block = |number: u8| vec![number; 1000];
         for round in 0..2 {
             for number in 0..50 {
-                assert!(spool.push(block(number), &Impatient("no room")).unwrap());
+                assert!(push(&spool, block(number), "no room").unwrap());
             }
             assert!(spool.lock().sealed_count >= 48 * (round + 1));
             for number in 0..50 {
@@ -249,37 +254,36 @@ mod tests {
 
     #[test]
     fn a_file_that_is_never_empty_is_bounded_all_the_same() {
-        let mut spool = Spool::new(&Entropy::fixed(b"spool"), None);
-        spool.memory_len_max = 1000;
+        let mut spool = spool(1000);
         spool.disk_len_max = 4 * (BLOCK_LEN + SEAL_LEN_MAX) as u64;
         let block = |number: u16| number.to_le_bytes().repeat(BLOCK_LEN / 2);
         for number in 0..3 {
-            assert!(spool.push(block(number), &Impatient("no room")).unwrap());
+            assert!(push(&spool, block(number), "no room").unwrap());
         }
         for number in 3..300 {
-            assert!(spool.push(block(number), &Impatient("no room")).unwrap());
+            assert!(push(&spool, block(number), "no room").unwrap());
             assert_eq!(spool.pop().unwrap(), Some(block(number - 3)));
             assert!(spool.lock().file.as_ref().unwrap().file_len().unwrap() <= spool.disk_len_max);
         }
         // And what waits in it is.
-        assert!(spool.push(block(300), &Impatient("no room")).unwrap());
-        assert_eq!(spool.push(block(301), &Impatient("no room")).unwrap_err(), "no room");
+        assert!(push(&spool, block(300), "no room").unwrap());
+        assert_eq!(push(&spool, block(301), "no room").unwrap_err(), "no room");
         assert!(!spool.lock().disk_is_full);
     }
 
     #[test]
     fn without_room_a_block_waits_as_long_as_that_makes_sense() {
-        let mut spool = Spool::new(&Entropy::fixed(b"spool"), None);
-        (spool.memory_len_max, spool.lock().disk_is_full) = (1000, true);
-        assert!(spool.push(vec![1; 1000], &Impatient("full")).unwrap());
-        assert_eq!(spool.push(vec![2; 1000], &Impatient("full")).unwrap_err(), "full");
+        let spool = spool(1000);
+        spool.lock().disk_is_full = true;
+        assert!(push(&spool, vec![1; 1000], "full").unwrap());
+        assert_eq!(push(&spool, vec![2; 1000], "full").unwrap_err(), "full");
         std::thread::scope(|scope| {
-            let waiting = scope.spawn(|| spool.push(vec![2; 1000], &Willing));
+            let waiting = scope.spawn(|| push_patiently(&spool, vec![2; 1000]));
             assert_eq!(spool.pop().unwrap(), Some(vec![1; 1000]));
             assert!(waiting.join().unwrap().unwrap());
         });
         spool.abandon();
-        assert!(!spool.push(vec![3; 1000], &Willing).unwrap());
+        assert!(!push_patiently(&spool, vec![3; 1000]).unwrap());
         spool.end(Err("it broke".to_owned()));
         assert_eq!(spool.pop().unwrap(), Some(vec![2; 1000]));
         assert_eq!(spool.pop().unwrap_err().to_string(), "it broke");

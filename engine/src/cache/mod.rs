@@ -3,12 +3,14 @@
 //! Nothing here can fail a command. A file that cannot be read is missing; one that cannot be
 //! written is not kept, and a note says why.
 
+mod background;
 mod draft;
 mod spool;
 mod state;
 #[cfg(test)]
 mod tests;
 
+pub use background::{Background, Stop};
 pub use draft::{Access, Draft, Mapped};
 pub use spool::SpoolFile;
 pub use state::{ScratchDir, StateDir};
@@ -77,6 +79,12 @@ impl Cache {
         Ok(Self { folder, notes: Mutex::default() })
     }
 
+    /// The same cache, for work beside this one.
+    #[must_use]
+    pub fn again(&self) -> Self {
+        Self { folder: self.folder.clone(), notes: Mutex::default() }
+    }
+
     /// The folder itself, for nameless files.
     #[must_use]
     pub fn folder(&self) -> &Path {
@@ -98,7 +106,7 @@ impl Cache {
     pub fn put(&self, shelf: Shelf, name: &str, bytes: &[u8]) {
         if let Some(mut draft) = self.draft() {
             match io::Write::write_all(&mut draft, bytes) {
-                Ok(()) => self.keep(draft, shelf, name),
+                Ok(()) => drop(self.keep(draft, shelf, name)),
                 Err(error) => self.note("writing", error),
             }
         }
@@ -110,13 +118,11 @@ impl Cache {
         Draft::in_folder(&self.folder).map_err(|error| self.note("writing to", error)).ok()
     }
 
-    /// Gives a finished draft of this cache its name, replacing what was there.
-    pub fn keep(&self, draft: Draft, shelf: Shelf, name: &str) {
-        if let Some(path) = self.path(shelf, name)
-            && let Err(error) = draft.rename_to(&path)
-        {
-            self.note("writing to", error);
-        }
+    /// Gives a finished draft of this cache its name, replacing what was there; true if it has it now.
+    pub fn keep(&self, draft: Draft, shelf: Shelf, name: &str) -> bool {
+        let Some(path) = self.path(shelf, name) else { return false };
+        let kept = draft.rename_to(&path).map_err(|error| self.note("writing to", error));
+        kept.is_ok()
     }
 
     /// Maps a cached file into memory.

@@ -5,7 +5,7 @@ mod probe;
 #[cfg(test)]
 mod tests;
 
-use std::cell::RefCell;
+use std::sync::{Mutex, PoisonError};
 
 use zstd::zstd_safe::{CCtx, CParameter, DCtx, compress_bound, get_error_name};
 
@@ -25,10 +25,26 @@ pub struct Compressed {
     pub payload: Vec<u8>,
 }
 
-thread_local! {
-    // A context owns its tables (a few MiB at level 3): one for each thread, used again.
-    static COMPRESSOR: RefCell<Option<CCtx<'static>>> = const { RefCell::new(None) };
-    static DECOMPRESSOR: RefCell<Option<DCtx<'static>>> = const { RefCell::new(None) };
+/// Contexts that nobody uses: each owns tables of a few MiB. Not one for each thread: there are as many as
+/// frames are in work at once, however many processors there are.
+static COMPRESSORS: Mutex<Vec<CCtx<'static>>> = Mutex::new(Vec::new());
+static DECOMPRESSORS: Mutex<Vec<DCtx<'static>>> = Mutex::new(Vec::new());
+
+/// Bytes of a context of this level beyond those of the default one, at most about: what
+/// `ZSTD_estimateCCtxSize` of zstd 1.5 says.
+#[must_use]
+pub fn extra_state_len(level: i32) -> u64 {
+    match level {
+        ..=3 => 0,
+        4..=6 => 4 << 20,
+        7..=8 => 8 << 20,
+        9 => 12 << 20,
+        10..=11 => 24 << 20,
+        12..=14 => 48 << 20,
+        15..=18 => 64 << 20,
+        // Of a frame of the longest length that writers make.
+        _ => 96 << 20,
+    }
 }
 
 /// Compresses a frame by itself with zstd at `level` (1 to 22, or negative for faster ones), or
@@ -157,17 +173,25 @@ fn expand_zstd(
 }
 
 fn with_compressor<T>(act: impl FnOnce(&mut CCtx<'static>) -> Result<T>) -> Result<T> {
-    COMPRESSOR.with_borrow_mut(|slot| match slot {
-        Some(context) => act(context),
-        None => act(slot.insert(CCtx::try_create().ok_or_else(no_memory)?)),
-    })
+    with_one_of(&COMPRESSORS, CCtx::try_create, act)
 }
 
 fn with_decompressor<T>(act: impl FnOnce(&mut DCtx<'static>) -> Result<T>) -> Result<T> {
-    DECOMPRESSOR.with_borrow_mut(|slot| match slot {
-        Some(context) => act(context),
-        None => act(slot.insert(DCtx::try_create().ok_or_else(no_memory)?)),
-    })
+    with_one_of(&DECOMPRESSORS, DCtx::try_create, act)
+}
+
+/// Acts with a context that nobody uses, or a new one, and gives it back.
+fn with_one_of<C, T>(
+    idle: &Mutex<Vec<C>>,
+    make: impl FnOnce() -> Option<C>,
+    act: impl FnOnce(&mut C) -> Result<T>,
+) -> Result<T> {
+    let idle = || idle.lock().unwrap_or_else(PoisonError::into_inner);
+    let found = idle().pop();
+    let mut context = found.or_else(make).ok_or_else(no_memory)?;
+    let done = act(&mut context);
+    idle().push(context);
+    done
 }
 
 fn compress_with(

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use super::batch::{Batch, Recent};
 use super::loaded::Loaded;
+use super::merging::Merging;
 use super::run::Run;
 use super::write::{self, Part, Scratch};
 use super::{Index, LoadSegment};
@@ -17,6 +18,10 @@ use crate::model::SegmentId;
 const BATCH_LEN_MAX: usize = 200_000;
 /// More runs than this are merged: each look-up asks them all.
 pub(super) const RUN_COUNT_MAX: usize = 10;
+/// Runs that wait for a command long enough to merge them beside it; more are merged at once.
+const WAITING_COUNT_MAX: usize = 10;
+/// Entries that are merged in about a second.
+const MERGED_NOW_MAX: u64 = 2_000_000;
 
 impl Index {
     /// Opens the index over `segments` (each with the length of its object in bytes): what the
@@ -55,6 +60,8 @@ impl Index {
             run_pack_count: 0,
             recent: Recent::default(),
             batch_len_max: BATCH_LEN_MAX,
+            merged_now_max: MERGED_NOW_MAX,
+            merging: None,
             folder: folder.map(Path::to_owned),
         }
     }
@@ -73,7 +80,8 @@ impl Index {
         let missing: Vec<SegmentId> =
             segments.iter().map(|segment| segment.0).filter(|id| wanted.remove(id)).collect();
         self.load_missing(cache, &missing, load)?;
-        self.merge_runs(cache, &|id| listed.contains(id));
+        let later = self.merge_runs(cache, &|id| listed.contains(id));
+        self.merging = cache.and_then(|cache| Merging::start(cache, later, listed));
         self.set_numbers();
         Ok(self)
     }
@@ -133,49 +141,51 @@ impl Index {
     }
 
     /// Merges the smallest runs, so that look-ups ask few and each entry is seldom rewritten; and
-    /// rewrites those that are mostly void.
-    fn merge_runs(&mut self, cache: Option<&Cache>, is_listed: &dyn Fn(&SegmentId) -> bool) {
+    /// rewrites those that are mostly void. Gives the names of those that are to be merged beside the
+    /// command, because it would have to wait.
+    fn merge_runs(
+        &mut self,
+        cache: Option<&Cache>,
+        is_listed: &dyn Fn(&SegmentId) -> bool,
+    ) -> Vec<String> {
         self.runs.sort_by_key(|loaded| std::cmp::Reverse(loaded.run.counts().entries));
-        let kept = if self.runs.len() > RUN_COUNT_MAX { self.kept() } else { self.runs.len() };
+        let waiting = self.merging.as_ref().map_or(0, Merging::run_count);
+        let is_enough = self.runs.len() <= RUN_COUNT_MAX + waiting;
+        let kept = if is_enough { self.runs.len() } else { self.kept(waiting) };
         let mut merged = self.runs.split_off(kept);
         merged.extend(self.runs.extract_if(.., |loaded| loaded.is_mostly_void()));
         if merged.is_empty() {
-            return;
+            return Vec::new();
         }
-        let mut segments: Vec<SegmentId> =
-            merged.iter().flat_map(|it| it.run.segments()).filter(is_listed).collect();
-        segments.sort_unstable();
-        segments.dedup();
-        let is_void: Vec<_> =
-            merged.iter().map(|loaded| |number: u32| loaded.is_void(number)).collect();
-        let parts = merged.iter().zip(&is_void);
-        let parts: Vec<Part<'_>> =
-            parts.map(|(loaded, is_void)| Part { run: &loaded.run, is_void }).collect();
         // Runs of this process alone have no segment and never get a name.
-        let named = cache.filter(|_| merged.iter().all(|loaded| loaded.name.is_some()));
-        let write = |scratch: &Scratch<'_>, out: &mut dyn Write| {
-            write::merge(&parts, &segments, scratch, out)
-        };
-        let made = self.save(named, &segments, &write);
+        let names: Option<Vec<String>> = merged.iter().map(|loaded| loaded.name.clone()).collect();
+        let entries: u64 = merged.iter().map(|it| u64::from(it.run.counts().entries)).sum();
+        let is_long = entries > self.merged_now_max;
+        let can_wait = self.runs.len() + merged.len() <= RUN_COUNT_MAX + WAITING_COUNT_MAX;
+        if let Some(names) = names.as_ref().filter(|_| cache.is_some() && is_long && can_wait) {
+            self.runs.extend(merged);
+            return names.clone();
+        }
+        let named = cache.filter(|_| names.is_some());
+        let segments = segments_of(&merged, is_listed);
+        let made = merged_into(&merged, &segments, &mut |write| self.save(named, &segments, write));
         let Some(new) = made.and_then(|(run, name)| Loaded::new(run, name, &|_| true)) else {
             // Without room on a disk the runs stay as they are.
             self.runs.extend(merged);
-            return;
+            return Vec::new();
         };
-        for old in merged {
-            if let (Some(cache), Some(old)) = (named, old.name)
-                && new.name.as_ref() != Some(&old)
-            {
-                cache.remove(Shelf::Index, &old);
-            }
+        if let Some(cache) = named {
+            remove_merged(cache, merged, new.name.as_deref());
         }
         self.runs.push(new);
+        Vec::new()
     }
 
-    /// How many of the runs, the largest first, are not worth merging.
-    fn kept(&self) -> usize {
+    /// How many of the runs, the largest first, are not worth merging; `waiting` of them are being
+    /// merged.
+    fn kept(&self, waiting: usize) -> usize {
         let entries = |loaded: &Loaded| u64::from(loaded.run.counts().entries);
-        let mut kept = RUN_COUNT_MAX / 2;
+        let mut kept = RUN_COUNT_MAX / 2 + waiting;
         let mut sum: u64 = self.runs[kept..].iter().map(entries).sum();
         while kept > 0 && entries(&self.runs[kept - 1]) <= sum {
             kept -= 1;
@@ -217,27 +227,19 @@ impl Index {
         segments: &[SegmentId],
         write: &WriteRun<'_>,
     ) -> Option<(Run, Option<String>)> {
-        let into = |mut draft: Draft, scratch: &Scratch<'_>| -> io::Result<(Run, Draft)> {
-            write(scratch, &mut draft)?;
-            let run = Run::open(draft.map()?).ok_or(io::ErrorKind::InvalidData)?;
-            Ok((run, draft))
-        };
-        if let Some(cache) = cache
-            && let Some(draft) = cache.draft()
-        {
-            match into(draft, &|| cache.draft()) {
-                Ok((run, draft)) => {
-                    let name = run_name(segments);
-                    cache.keep(draft, Shelf::Index, &name);
-                    return Some((run, Some(name)));
-                }
-                Err(error) => cache.note("writing the index to", error),
+        if let Some(cache) = cache {
+            match save_named(cache, segments, write) {
+                Some(Ok((run, name))) => return Some((run, Some(name))),
+                Some(Err(error)) => cache.note("writing the index to", error),
+                None => {}
             }
         }
         // The folder may be what has no room.
         [self.folder.as_deref(), None].into_iter().find_map(|folder| {
             let unnamed = || Draft::unnamed(folder).ok();
-            into(unnamed()?, &unnamed).ok().map(|(run, _)| (run, None))
+            let mut draft = unnamed()?;
+            write(&unnamed, &mut draft).ok()?;
+            Some((Run::open(draft.map().ok()?)?, None))
         })
     }
 
@@ -256,8 +258,59 @@ impl Index {
     }
 }
 
+/// The segments of some runs that still count, ascending.
+pub(super) fn segments_of(
+    merged: &[Loaded],
+    is_listed: &dyn Fn(&SegmentId) -> bool,
+) -> Vec<SegmentId> {
+    let mut segments: Vec<SegmentId> =
+        merged.iter().flat_map(|it| it.run.segments()).filter(is_listed).collect();
+    segments.sort_unstable();
+    segments.dedup();
+    segments
+}
+
+/// Has `save` save the run that some runs are merged to.
+pub(super) fn merged_into<T>(
+    merged: &[Loaded],
+    segments: &[SegmentId],
+    save: &mut dyn FnMut(&WriteRun<'_>) -> T,
+) -> T {
+    let is_void: Vec<_> =
+        merged.iter().map(|loaded| |number: u32| loaded.is_void(number)).collect();
+    let parts = merged.iter().zip(&is_void);
+    let parts: Vec<Part<'_>> =
+        parts.map(|(loaded, is_void)| Part { run: &loaded.run, is_void }).collect();
+    save(&|scratch: &Scratch<'_>, out: &mut dyn Write| write::merge(&parts, segments, scratch, out))
+}
+
+/// Removes from the cache what was merged to the run `new`.
+pub(super) fn remove_merged(cache: &Cache, merged: Vec<Loaded>, new: Option<&str>) {
+    for old in merged.into_iter().filter_map(|loaded| loaded.name) {
+        if new != Some(old.as_str()) {
+            cache.remove(Shelf::Index, &old);
+        }
+    }
+}
+
+/// Writes a run into the cache; none if that cannot keep a file, which is noted.
+pub(super) fn save_named(
+    cache: &Cache,
+    segments: &[SegmentId],
+    write: &WriteRun<'_>,
+) -> Option<io::Result<(Run, String)>> {
+    let mut draft = cache.draft()?;
+    let written = write(&|| cache.draft(), &mut draft)
+        .and_then(|()| Run::open(draft.map()?).ok_or_else(|| io::ErrorKind::InvalidData.into()));
+    let name = run_name(segments);
+    match written {
+        Ok(run) => cache.keep(draft, Shelf::Index, &name).then_some(Ok((run, name))),
+        Err(error) => Some(Err(error)),
+    }
+}
+
 /// Writes the rows of a run.
-type WriteRun<'a> = dyn Fn(&Scratch<'_>, &mut dyn Write) -> io::Result<()> + 'a;
+pub(super) type WriteRun<'a> = dyn Fn(&Scratch<'_>, &mut dyn Write) -> io::Result<()> + 'a;
 
 /// Names a run by the set of its segments, which ascend.
 fn run_name(segments: &[SegmentId]) -> String {

@@ -10,6 +10,7 @@ mod filter;
 mod load;
 mod loaded;
 mod marks;
+mod merging;
 mod rows;
 mod run;
 #[cfg(test)]
@@ -25,6 +26,7 @@ use crate::model::{
 
 use batch::Recent;
 use loaded::{Loaded, find_pack};
+use merging::Merging;
 use rows::{EntryRow, FrameRow};
 
 pub use marks::Marks;
@@ -41,6 +43,9 @@ pub struct Index {
     /// Packs added by this process and not yet in a run.
     recent: Recent,
     batch_len_max: usize,
+    /// Entries that are merged at once when the index is opened; more are merged beside the command.
+    merged_now_max: u64,
+    merging: Option<Merging>,
     /// Where runs without a name stand; none for the system's temporary folder.
     folder: Option<PathBuf>,
 }

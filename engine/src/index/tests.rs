@@ -30,12 +30,16 @@ impl Plain {
     }
 
     fn open_with(&self, cache: Option<&Cache>, batch_len_max: usize) -> Index {
+        let empty = Index { batch_len_max, ..Index::empty(cache.map(Cache::folder)) };
+        self.open_from(empty, cache)
+    }
+
+    fn open_from(&self, empty: Index, cache: Option<&Cache>) -> Index {
         let segments: Vec<_> = self.segments.keys().map(|id| (*id, 1000)).collect();
         let load = |id: SegmentId| {
             *self.loads.borrow_mut() += 1;
             Ok(self.segments.get(&id).cloned())
         };
-        let empty = Index { batch_len_max, ..Index::empty(cache.map(Cache::folder)) };
         empty.with(cache, &segments, &load).unwrap()
     }
 
@@ -302,6 +306,43 @@ fn many_runs_become_few_and_stay_right() {
     }
     plain.check(&plain.open(Some(&cache(&dir))));
     assert_eq!(plain.loads(), 0);
+}
+
+#[test]
+fn what_takes_long_to_merge_is_merged_beside_the_command() {
+    let dir = tempfile::tempdir().unwrap();
+    let cache = cache(&dir);
+    let mut plain = Plain::default();
+    let open = |plain: &Plain| {
+        let index = Index { merged_now_max: 0, ..Index::empty(Some(cache.folder())) };
+        plain.open_from(index, Some(&cache))
+    };
+    for number in 0..=load::RUN_COUNT_MAX as u32 {
+        plain.add(&[own_pack(number, 5 + number * 7 % 50)]);
+        let index = open(&plain);
+        plain.check(&index);
+    }
+    // It was stopped at once; the runs are still there, and nothing is loaded again.
+    assert_eq!(run_files(&dir).len(), load::RUN_COUNT_MAX + 1);
+    plain.loads();
+    let mut index = open(&plain);
+    let merging = index.merging.take().unwrap();
+    assert!(merging.run_count() > 1);
+    merging.finish();
+    assert!(run_files(&dir).len() <= load::RUN_COUNT_MAX);
+    // What it merged is in use here under no name.
+    plain.check(&index);
+    let next = open(&plain);
+    assert!(next.merging.is_none() && next.runs.len() <= load::RUN_COUNT_MAX);
+    plain.check(&next);
+    assert_eq!(plain.loads(), 0);
+    // A run that nobody could merge in time is merged at once in the end.
+    for number in 100..130 {
+        plain.add(&[own_pack(number, 5 + number * 7 % 50)]);
+        plain.check(&open(&plain));
+        assert!(run_files(&dir).len() <= 2 * load::RUN_COUNT_MAX);
+    }
+    plain.check(&open(&plain));
 }
 
 #[test]

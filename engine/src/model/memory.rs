@@ -1,7 +1,7 @@
 //! The bound on memory, and what it leaves to each stage.
 
 /// Bytes that do not depend on the bound: frames being gathered and on their way, caches of frames and
-/// of the walk, the states of compressors, the table of packs.
+/// of the walk, the states of compressors of the default level, the table of packs.
 const FIXED_LEN: u64 = 42 << 20;
 
 /// Bytes of memory that a command may take, the derivation of a key from a password not counted. It
@@ -15,10 +15,13 @@ impl MemoryBound {
     /// The bound unless another is asked for, bytes.
     pub const DEFAULT: u64 = 128 << 20;
 
-    /// A bound of `bytes`, at least [`Self::MIN`].
+    /// The largest bound, bytes: more would bring nothing.
+    pub const MAX: u64 = 1 << 40;
+
+    /// A bound of `bytes`, or the nearest that there can be.
     #[must_use]
     pub fn new(bytes: u64) -> Self {
-        Self(bytes.max(Self::MIN))
+        Self(bytes.clamp(Self::MIN, Self::MAX))
     }
 
     fn free(self) -> u64 {
@@ -26,17 +29,26 @@ impl MemoryBound {
     }
 
     /// Frames of `frame_len` bytes that may be compressed, sealed and verified at once: each stands
-    /// there as plaintext, compressed and sealed. At least 1.
+    /// there as plaintext, compressed and sealed, takes `state_len` bytes for a compressor, and for
+    /// every two of them a buffer waits for the next. At least 1.
     #[must_use]
-    pub fn frame_count(self, frame_len: usize) -> usize {
-        count(self.free() / 16 * 9, (frame_len as u64).saturating_mul(3)).max(1)
+    pub fn frame_count(self, frame_len: usize, state_len: u64) -> usize {
+        let each = (frame_len as u64).saturating_mul(7) / 2;
+        count(self.free() / 16 * 11, each.saturating_add(state_len)).max(1)
     }
 
     /// Batches of files, with up to `part_len` bytes each, that may be in work at once: each has a
     /// part in hand and one that waits. At least 3.
     #[must_use]
     pub fn batch_count(self, part_len: usize) -> usize {
-        count(self.free() / 16 * 7, (part_len as u64).saturating_mul(2)).max(3)
+        count(self.free() / 16 * 4, (part_len as u64).saturating_mul(2)).max(3)
+    }
+
+    /// Bytes of pages that may wait for the store, of one of `database_count` databases that are read at
+    /// once. At least 1 MiB.
+    #[must_use]
+    pub fn spool_len(self, database_count: usize) -> usize {
+        count(self.free() / 16, database_count as u64).max(1 << 20)
     }
 
     /// Plaintext that may be opened at once, bytes; as much again may be sealed.
@@ -64,17 +76,23 @@ mod tests {
     fn what_stages_take_together_is_within_the_bound() {
         for bound in [64, 96, 128, 200, 1024, 16 << 10].map(|mib: u64| mib << 20) {
             let memory = MemoryBound::new(bound);
-            for frame_len in [64 << 10, 1 << 20, 4 << 20] {
-                let frames = memory.frame_count(frame_len) * frame_len * 3;
+            for (frame_len, state_len) in
+                [(64 << 10, 0), (1 << 20, 0), (4 << 20, 0), (4 << 20, 12 << 20)]
+            {
+                let count = memory.frame_count(frame_len, state_len);
+                let frames = (count * 3 + count / 2) as u64 * frame_len as u64;
+                let states = count as u64 * state_len;
                 let parts = memory.batch_count(2 << 20) * (4 << 20);
-                let sum = FIXED_LEN + frames as u64 + parts as u64;
-                // The smallest bound is held but for one batch.
-                assert!(sum <= bound.max(68 << 20), "{bound}: {frames} {parts}");
+                let spools = 2 * memory.spool_len(2);
+                let sum = FIXED_LEN + frames + states + (parts + spools) as u64;
+                // The smallest bounds are held but for what at least one or three of each takes.
+                assert!(sum <= bound.max((72 << 20) + state_len), "{bound}: {frames} {parts}");
             }
             assert!(FIXED_LEN + 2 * memory.plain_len() <= bound);
         }
         assert_eq!(MemoryBound::new(1), MemoryBound::new(MemoryBound::MIN));
-        assert_eq!(MemoryBound::new(MemoryBound::MIN).frame_count(4 << 20), 1);
-        assert_eq!(MemoryBound::default().frame_count(4 << 20), 4);
+        assert_eq!(MemoryBound::new(MemoryBound::MIN).frame_count(4 << 20, 0), 1);
+        assert_eq!(MemoryBound::default().frame_count(4 << 20, 0), 4);
+        assert_eq!(MemoryBound::new(u64::MAX), MemoryBound::new(MemoryBound::MAX));
     }
 }

@@ -22,8 +22,6 @@ pub struct NewFrame {
     pub chunks: Vec<Chunk>,
     /// What the prefix is made of; empty for a full frame.
     pub bases: Vec<Base>,
-    /// Memory to open the frame again in, used again; what it holds means nothing.
-    pub room: Vec<u8>,
     /// The bytes of `bases` end to end, for a delta frame. To find faults of memory they are best
     /// read a second time, not those the frame was compressed against.
     pub prefix: Option<Arc<Vec<u8>>>,
@@ -33,7 +31,7 @@ impl NewFrame {
     /// A frame that expands by itself.
     #[must_use]
     pub fn full(compressed: Compressed, chunks: Vec<Chunk>) -> Self {
-        Self { compressed, chunks, bases: Vec::new(), room: Vec::new(), prefix: None }
+        Self { compressed, chunks, bases: Vec::new(), prefix: None }
     }
 
     fn kind(&self) -> FrameKind {
@@ -228,17 +226,22 @@ pub struct SealedFrame {
 }
 
 impl PlacedFrame {
-    /// Seals the frame instead of what `sealed` holds, whose memory is used again. It is opened, expanded
-    /// and its chunks are named again before it is given out.
+    /// Seals the frame in the memory of `rooms`, which hold nothing that matters. It is opened, expanded and
+    /// its chunks are named again before it is given out.
     ///
     /// # Errors
     /// `Corrupt` if the frame does not come back as it went in, which is a fault of memory, processor
     /// or codec; `Refused` if the class' keys are not here.
-    pub fn seal(mut self, keyring: &Keyring, mut sealed: Vec<u8>) -> Result<SealedFrame> {
+    pub fn seal(mut self, keyring: &Keyring, rooms: [Vec<u8>; 2]) -> Result<SealedFrame> {
+        let [mut sealed, mut room] = rooms;
         let Frame { kind, codec, plain_len, .. } = self.row;
         let payload = &self.frame.compressed.payload;
         self.sealer.seal_frame(self.position, kind, codec, plain_len, payload, &mut sealed)?;
-        self.check(&sealed, keyring).map_err(|error| match error.kind() {
+        let checked = self.check(&sealed, &mut room, keyring);
+        if self.sealer.class() == Class::S {
+            room.zeroize();
+        }
+        checked.map_err(|error| match error.kind() {
             Kind::Corrupt => error.context(
                 "a frame does not come back as it was sealed (a fault of memory or processor?)",
             ),
@@ -246,15 +249,14 @@ impl PlacedFrame {
         })?;
         self.wipe();
         let payload = std::mem::take(&mut self.frame.compressed.payload);
-        let rooms = [payload, std::mem::take(&mut self.frame.room)];
-        Ok(SealedFrame { bytes: sealed, rooms })
+        Ok(SealedFrame { bytes: sealed, rooms: [payload, room] })
     }
 
     /// Opens into the room what was sealed, and expands that to where the payload was. So nothing is
     /// taken for what came out that has stood there since before.
-    fn check(&mut self, sealed: &[u8], keyring: &Keyring) -> Result<()> {
+    fn check(&mut self, sealed: &[u8], room: &mut Vec<u8>, keyring: &Keyring) -> Result<()> {
         let Frame { kind, codec, plain_len, .. } = self.row;
-        let NewFrame { compressed, room, prefix, chunks, .. } = &mut self.frame;
+        let NewFrame { compressed, prefix, chunks, .. } = &mut self.frame;
         let opener = self.sealer.opener();
         opener.open_frame(self.position, kind, codec, plain_len, sealed, room)?;
         let prefix = prefix.as_ref().map(|prefix| prefix.as_slice());
@@ -266,7 +268,6 @@ impl PlacedFrame {
     fn wipe(&mut self) {
         if self.sealer.class() == Class::S {
             self.frame.compressed.payload.zeroize();
-            self.frame.room.zeroize();
         }
     }
 }

@@ -46,7 +46,6 @@ impl Fixture {
         // zstd ignores a prefix that overlaps the plaintext in memory.
         let prefix = prefix.to_vec();
         NewFrame {
-            room: Vec::new(),
             compressed: frame::compress_delta(plain, &prefix, 3).unwrap(),
             chunks: self.chunks(plain, &[plain.len()]),
             bases,
@@ -55,7 +54,9 @@ impl Fixture {
     }
 
     fn append(&self, builder: &mut PackBuilder, frame: NewFrame) -> Result<Vec<u8>> {
-        let sealed = builder.place(frame)?.seal(&self.keyring, Vec::new())?.bytes;
+        // What the rooms hold must not pass for what comes out of the seal.
+        let rooms = [vec![9; 70_000], text()];
+        let sealed = builder.place(frame)?.seal(&self.keyring, rooms)?.bytes;
         builder.append(&sealed);
         Ok(sealed)
     }
@@ -247,6 +248,24 @@ fn a_frame_that_does_not_come_back_is_never_given_out() {
     let mut delta = fixture.delta(&text, &text[..9000], vec![base]);
     delta.prefix = Some(Arc::new(text[1..9001].to_vec()));
     refuse(delta);
+}
+
+#[test]
+fn nothing_of_a_secret_stays_in_memory_that_is_used_again() {
+    let fixture = Fixture::new();
+    let text = text();
+    for class in [Class::Ordinary, Class::S] {
+        let sealer = fixture.keyring.new_pack(&fixture.entropy, class, Purpose::Data).unwrap();
+        let id = fixture.keyring.data_id(class, &text).unwrap();
+        let chunk = Chunk { id, len: u32::try_from(text.len()).unwrap() };
+        let frame = NewFrame::full(frame::raw(text.clone()).unwrap(), vec![chunk]);
+        let placed = PackBuilder::new(sealer).place(frame).unwrap();
+        let sealed = placed.seal(&fixture.keyring, [vec![1; 9], vec![2; 9]]).unwrap();
+        // Wiping empties them.
+        let kept: Vec<usize> = sealed.rooms.iter().map(Vec::len).collect();
+        let wanted = if class == Class::S { [0, 0] } else { [text.len(), text.len()] };
+        assert_eq!(kept, wanted, "{class:?}");
+    }
 }
 
 #[test]

@@ -11,6 +11,9 @@ use super::report::{Report, add};
 use crate::observe::Action;
 use crate::target::{DatabaseCheck, Durability, Original, Target, TargetError};
 
+/// Databases that SQLite checks at once; each takes about 2 MiB.
+const CHECKED_AT_ONCE_MAX: usize = 4;
+
 /// Settles batches in the order in which they were planned.
 pub(super) struct Settler<'a> {
     pub(super) target: &'a Target,
@@ -68,7 +71,7 @@ impl Settler<'_> {
             }
         };
         thread::scope(|scope| {
-            for _ in 1..self.thread_count.min(databases.len()) {
+            for _ in 1..self.thread_count.min(CHECKED_AT_ONCE_MAX).min(databases.len()) {
                 scope.spawn(work);
             }
             work();

@@ -8,9 +8,6 @@ use super::command::Running;
 use crate::error::SourceError;
 use crate::model::EntryPath;
 
-/// Bytes asked for at once: as many as a pipe holds, unless it was made longer.
-const READ_LEN: usize = 64 << 10;
-
 /// One stream of bytes to back up as a single file.
 pub struct StreamSource {
     /// The file's path within the snapshot; slashes in front are left out.
@@ -80,23 +77,6 @@ pub enum OpenStream {
 }
 
 impl OpenStream {
-    /// Reads on to the end of `bytes`, at most `len` of them, often fewer; how many, 0 at the end.
-    ///
-    /// # Errors
-    /// As [`Self::read`].
-    pub fn append(
-        &mut self,
-        bytes: &mut Vec<u8>,
-        len: usize,
-        is_stopped: &dyn Fn() -> bool,
-    ) -> io::Result<usize> {
-        let start = bytes.len();
-        bytes.resize(start + len.min(READ_LEN), 0);
-        let read = self.read(&mut bytes[start..], is_stopped);
-        bytes.truncate(start + read.as_ref().copied().unwrap_or_default());
-        read
-    }
-
     /// Reads on; `is_stopped` is asked whenever a command keeps us waiting.
     ///
     /// # Errors

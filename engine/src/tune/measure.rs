@@ -31,7 +31,7 @@ const PART_QUEUE_COUNT: usize = 2;
 /// Measures every choice; the first is what times are compared with.
 pub(super) fn all(
     sample: &Sample,
-    seed: u64,
+    with: (u64, MemoryBound),
     tunings: &[Tuning],
     observer: &dyn Observer,
 ) -> Result<Vec<Measured>> {
@@ -49,7 +49,7 @@ pub(super) fn all(
     let mut rounds: Vec<Vec<Once>> = tunings.iter().map(|_| Vec::new()).collect();
     for _ in 0..ROUND_COUNT {
         for (tuning, round) in tunings.iter().zip(&mut rounds) {
-            round.push(once(sample, seed, *tuning, scratch.path(), &mut meter)?);
+            round.push(once(sample, with, *tuning, scratch.path(), &mut meter)?);
         }
     }
     let seconds: Vec<f64> = rounds.iter().map(|round| median(round)).collect();
@@ -85,12 +85,12 @@ fn median(rounds: &[Once]) -> f64 {
 
 fn once(
     sample: &Sample,
-    seed: u64,
+    with: (u64, MemoryBound),
     tuning: Tuning,
     state_dir: &Path,
     meter: &mut Meter<'_>,
 ) -> Result<Once> {
-    let repo = rehearsal(seed, tuning, state_dir)?;
+    let repo = rehearsal(with, tuning, state_dir)?;
     let view = repo.view()?;
     let index = Arc::new(repo.load_index(&Silent)?);
     let (usable, _) = Usable::new(&repo, &index, &view, &Silent)?;
@@ -123,7 +123,11 @@ fn sealed_bytes(repo: &Repository) -> Result<u64> {
 }
 
 /// A new repository with keys from `seed`: with the same ones, only the settings make a difference.
-fn rehearsal(seed: u64, tuning: Tuning, state_dir: &Path) -> Result<Repository> {
+fn rehearsal(
+    (seed, memory): (u64, MemoryBound),
+    tuning: Tuning,
+    state_dir: &Path,
+) -> Result<Repository> {
     let entropy = Entropy::fixed(&seed.to_le_bytes());
     let key = Secret32::random(&entropy);
     let options = InitOptions {
@@ -137,7 +141,7 @@ fn rehearsal(seed: u64, tuning: Tuning, state_dir: &Path) -> Result<Repository> 
             state_dir: state_dir.to_owned(),
             entropy,
             clock: Clock::system(),
-            memory: MemoryBound::default(),
+            memory,
         },
     };
     Repository::init(Arc::new(DiscardStore::new()), options, &Silent)

@@ -9,6 +9,7 @@ mod sample;
 pub use choice::{INDEX_BYTES_PER_TIB_MAX, SIZE_MARGIN, TIME_MAX};
 
 use crate::error::{Error, Kind, Result};
+use crate::model::MemoryBound;
 use crate::observe::Observer;
 use crate::repo::Tuning;
 use crate::source::tree::TreeOptions;
@@ -30,6 +31,8 @@ pub struct TuneOptions {
     pub sample_len: u64,
     /// Chooses the sample: the same seed chooses the same files and ranges of a tree.
     pub seed: u64,
+    /// The bound on memory besides the sample.
+    pub memory: MemoryBound,
 }
 
 /// What was sampled of what there is.
@@ -164,10 +167,11 @@ pub fn tune(options: &TuneOptions, observer: &dyn Observer) -> Result<Tuned> {
         return Err(Error::new(Kind::Input, format!("{what} {SAMPLE_LEN_MIN}")));
     }
     let sample = sample::take(options, observer)?;
-    let mut measured = measure::all(&sample, options.seed, &choice::candidates(), observer)?;
+    let with = (options.seed, options.memory);
+    let mut measured = measure::all(&sample, with, &choice::candidates(), observer)?;
     if let Some(all) = choice::combination(&measured) {
         let both = [Tuning::default(), all];
-        measured.extend(measure::all(&sample, options.seed, &both, observer)?.pop());
+        measured.extend(measure::all(&sample, with, &both, observer)?.pop());
     }
     let sampled = sample.sampled;
     let choice = if sampled.content_bytes < CONTENT_LEN_MIN {

@@ -286,6 +286,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
+    use crate::model::MemoryBound;
     use crate::observe::Silent;
     use crate::repo::testing::noise;
     use crate::source::tree::TreeOptions;
@@ -294,7 +295,8 @@ mod tests {
 
     fn options(root: &Path, sample_len: u64, seed: u64) -> TuneOptions {
         let roots = vec![root.to_owned()];
-        TuneOptions { tree: TreeOptions { roots, ..TreeOptions::default() }, sample_len, seed }
+        let tree = TreeOptions { roots, ..TreeOptions::default() };
+        TuneOptions { tree, sample_len, seed, memory: MemoryBound::default() }
     }
 
     fn taken(root: &Path, sample_len: u64, seed: u64) -> Sample {

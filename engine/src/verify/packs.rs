@@ -130,8 +130,9 @@ fn verify_bytes(
     hasher.update(&read(0, crate::crypto::HEADER_LEN)?);
     let reader = ChunkReader::new(repo, std::sync::Arc::clone(&checked.index));
     let views: Vec<FrameView<'_>> = info.footer.views().collect();
-    // Two at a time: while one is checked, the next is read and hashed.
-    let mut windows = windows(&views, repo.memory().plain_len() / 2);
+    // While one is checked, the next is read and hashed. Two windows stand there sealed, and one opened and
+    // expanded: three times the bound on what is opened, as before with one window of it.
+    let mut windows = windows(&views, repo.memory().plain_len() / 4 * 3);
     let mut read_next = || match windows.next() {
         None => Ok(None),
         Some(window) => {

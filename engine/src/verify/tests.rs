@@ -104,7 +104,7 @@ fn put_pack(fixture: &Fixture, seed: &str, frame: NewFrame) -> PackId {
     let (keyring, entropy) = (repo.keyring(), repo.entropy());
     let sealer = keyring.new_pack(entropy, Class::Ordinary, Purpose::Data).unwrap();
     let mut builder = PackBuilder::new(sealer);
-    let sealed = builder.place(frame).unwrap().seal(keyring, Vec::new()).unwrap().bytes;
+    let sealed = builder.place(frame).unwrap().seal(keyring, Default::default()).unwrap().bytes;
     builder.append(&sealed);
     let mut bytes = [builder.header(), sealed].concat();
     let (tail, info) = builder.finish(keyring).unwrap();
@@ -126,7 +126,6 @@ fn a_delta_frame_is_read_through_any_intact_full_copy_of_its_base() {
     let full = || NewFrame::full(frame::compress(base.clone(), 3).unwrap(), chunk(&base));
     let copies = [put_pack(&fixture, "one", full()), put_pack(&fixture, "two", full())];
     let delta = NewFrame {
-        room: Vec::new(),
         compressed: frame::compress_delta(&plain, &base, 3).unwrap(),
         chunks: chunk(&plain),
         bases: vec![Base { id: id(&base), chunk: 0, offset: 0, len: base.len() as u32 }],

@@ -1,6 +1,7 @@
 //! The bound on memory, looked at from outside.
 
 use std::fs;
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::thread;
 use std::time::Duration;
@@ -31,6 +32,15 @@ fn peak(command: &mut Command) -> u64 {
     }
 }
 
+/// A database of about 40 MiB in WAL mode.
+fn database(path: &Path) {
+    let database = rusqlite::Connection::open(path).unwrap();
+    database.pragma_update(None, "journal_mode", "wal").unwrap();
+    let sql = "CREATE TABLE it AS WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n
+        WHERE i < 10000) SELECT i, randomblob(2000) AS b, hex(randomblob(1000)) AS t FROM n";
+    database.execute_batch(sql).unwrap();
+}
+
 #[test]
 fn commands_keep_to_the_smallest_bound() {
     let scene = Scene::new();
@@ -42,18 +52,23 @@ fn commands_keep_to_the_smallest_bound() {
         let text: Vec<u8> = (0..).flat_map(|it| line(it).into_bytes()).take(5 * MIB).collect();
         make::file(&scene.source, format!("text-{number}"), &text);
     }
+    database(&scene.source.join("app.db"));
     let bound = format!("{BOUND_MIB}M");
     let target = scene.fresh_target();
     let (source, target) = (scene.source.to_str().unwrap(), target.to_str().unwrap());
-    let runs: [&[&str]; 5] = [
+    let runs: [&[&str]; 6] = [
         &["backup", source],
         &["backup", "--force", source],
+        &["backup", "--force", "--compression", "max", source],
         &["restore", "latest", "--target", target],
         &["check"],
         &["verify"],
     ];
     for run in runs {
-        let peak = peak(scene.command().args(["-q", "--memory", &bound]).args(run));
+        // As on a machine with many processors.
+        let mut command = scene.command();
+        command.env("RAYON_NUM_THREADS", "16").args(["-q", "--memory", &bound]).args(run);
+        let peak = peak(&mut command);
         assert!(peak > 0 && peak <= BOUND_MIB, "{run:?} took {peak} MiB");
     }
 }

@@ -268,42 +268,36 @@ fn a_file_that_is_none_of_settings_is_refused_before_anything_is_made() {
     refused(&unknown, "unknown field `more`");
 }
 
-/// Bytes of packs that a backup of new lines adds.
-fn stored(scene: &Scene, name: &str, options: &[&str]) -> u64 {
-    make::file(&scene.source, name, lines_from(name, 2 * MIB));
+/// Bytes of packs that a backup of the same lines adds to a new repository made with `made`.
+fn stored(made: &[&str], options: &[&str]) -> u64 {
+    let scene = Scene::without_repository();
+    scene.coffer([&["init"], made].concat()).ok();
+    make::file(&scene.source, "lines", lines(4 * MIB));
     let source = scene.source.to_str().unwrap();
     let summary = scene.coffer([&["--json", "backup", source], options].concat()).ok().summary();
+    scene.coffer(["verify"]).ok();
     number(&summary["data_added_packed"])
 }
 
-fn lines_from(name: &str, len: usize) -> Vec<u8> {
-    let line = |number: u64| format!("{name} {number}: request {:016x} served\n", number * number);
-    (0..).flat_map(|number| line(number).into_bytes()).take(len).collect()
+#[test]
+fn a_backup_compresses_as_it_is_told_and_otherwise_as_the_repository_is_made_for() {
+    let default = stored(&[], &[]);
+    let [fast, max, off] = ["fast", "max", "off"].map(|how| stored(&[], &["--compression", how]));
+    assert!(off > 4 * MIB as u64 && default < 2 * MIB as u64, "{off}, {default}");
+    // Keys differ, and with them where chunks end: by less than this.
+    let margin = default / 50;
+    assert!(max + margin < default && default.abs_diff(fast) > margin, "{max} {default} {fast}");
+    for (made, wanted) in [("fast", fast), ("max", max), ("off", off)] {
+        let stored = stored(&["--compression", made], &["--compression", "default"]);
+        assert!(stored.abs_diff(wanted) < margin, "{made}: {stored}, {wanted}");
+    }
+    assert!(stored(&["--compression", "off"], &["--compression", "max"]).abs_diff(max) < margin);
 }
 
 #[test]
-fn one_backup_compresses_as_it_is_told_and_the_next_as_the_repository_says() {
-    let scene = Scene::new();
-    let default = stored(&scene, "a", &[]);
-    let fast = stored(&scene, "b", &["--compression", "fast"]);
-    let max = stored(&scene, "c", &["--compression", "max"]);
-    let off = stored(&scene, "d", &["--compression", "off"]);
-    let again = stored(&scene, "e", &["--compression", "default"]);
-    assert!(off > 2 * MIB as u64, "{off}");
-    assert!(max < default && default < MIB as u64, "{max}, {default}");
-    assert!(fast != default && fast < MIB as u64, "{fast}, {default}");
-    assert!(again.abs_diff(default) < default / 20, "{again}, {default}");
-    scene.coffer(["verify"]).ok();
-    scene.coffer(["backup", "--compression", "much", "/"]).fails_with(2);
-}
-
-#[test]
-fn a_repository_is_made_to_compress_as_told() {
+fn compression_has_four_names_and_not_two_sources() {
     let scene = Scene::without_repository();
-    scene.coffer(["init", "--compression", "off"]).ok();
-    assert_eq!(settings(&scene)["zstd_level"], 0);
-    assert!(stored(&scene, "a", &[]) > 2 * MIB as u64);
-    assert!(stored(&scene, "b", &["--compression", "max"]) < MIB as u64);
-    let both = scene.coffer(["init", "--compression", "max", "--tuned", "x.json"]);
-    both.fails_with(2);
+    scene.coffer(["init", "--compression", "much"]).fails_with(2);
+    scene.coffer(["init", "--compression", "max", "--tuned", "x.json"]).fails_with(2);
+    scene.coffer(["backup", "--init", "--compression", "9", "/"]).fails_with(2);
 }

@@ -55,7 +55,6 @@ pub fn add(golden: &mut Golden) {
         NewFrame::full(raw, vec![data(&plain.noise)]),
         NewFrame::full(full, vec![text, data(&plain.attributes)]),
         NewFrame {
-            room: Vec::new(),
             compressed: delta,
             chunks: vec![data(&plain.edited)],
             bases: vec![base],
@@ -125,7 +124,8 @@ pub fn seal(
     let mut builder = PackBuilder::new(sealer);
     let mut bytes = builder.header();
     for frame in frames {
-        let sealed = builder.place(frame.clone()).unwrap().seal(keyring, Vec::new()).unwrap().bytes;
+        let sealed =
+            builder.place(frame.clone()).unwrap().seal(keyring, Default::default()).unwrap().bytes;
         builder.append(&sealed);
         bytes.extend_from_slice(&sealed);
     }

@@ -20,9 +20,6 @@ const METADATA_PACK_LEN: u64 = 4 << 20;
 /// Chunks after which a pack is closed, well below the limit of the format.
 const PACK_CHUNK_COUNT: usize = 65_536;
 
-/// Buffers that wait for the next frame.
-const ROOM_COUNT: usize = 2;
-
 /// What the store gets, in order.
 pub(super) enum Output<'r> {
     Pack(Box<FinishedPack>),
@@ -67,7 +64,8 @@ impl<'r> Framer<'r> {
     }
 }
 
-type Compressed = (Class, Purpose, NewFrame);
+/// A frame, with memory to open it in.
+type Compressed = (Class, Purpose, NewFrame, Vec<u8>);
 
 /// Frames in work. They go through both steps in the order of their coming, so that places in packs
 /// do not depend on which thread is quicker.
@@ -103,7 +101,8 @@ impl<'r> Line<'_, '_, 'r> {
     fn run(mut self, jobs: &Receiver<Job<'r>>) -> Result<()> {
         let repo = self.framer.repo;
         let frame_len = usize::try_from(repo.config().frame_len).unwrap_or(usize::MAX);
-        let room = repo.memory().frame_count(frame_len);
+        let state_len = frame::extra_state_len(self.framer.zstd_level);
+        let room = repo.memory().frame_count(frame_len, state_len);
         let at_once = rayon::current_num_threads().saturating_mul(2).min(room);
         let (no_job, none_compressed, none_sealed) = (never(), never(), never());
         let mut has_ended = false;
@@ -139,7 +138,8 @@ impl<'r> Line<'_, '_, 'r> {
                     }
                     self.rooms.extend(rooms.into_iter().chain([bytes]));
                     self.rooms.retain(|room| room.capacity() >= frame_len / 2);
-                    self.rooms.truncate(ROOM_COUNT);
+                    // As [`MemoryBound::frame_count`] counts on.
+                    self.rooms.truncate(at_once / 2);
                 }
             }
         }
@@ -156,7 +156,7 @@ impl<'r> Line<'_, '_, 'r> {
         self.compressing.push_back(spawn(self.pool, move || compress(job, level, room)));
     }
 
-    fn place(&mut self, (class, purpose, frame): Compressed) -> Result<()> {
+    fn place(&mut self, (class, purpose, frame, room): Compressed) -> Result<()> {
         let keyring = self.framer.repo.keyring();
         let pack = self.open_pack(class, purpose)?;
         let placed = pack.builder.place(frame)?;
@@ -164,8 +164,8 @@ impl<'r> Line<'_, '_, 'r> {
         pack.is_full =
             pack.builder.len() >= pack.target_len || pack.builder.chunk_count() >= PACK_CHUNK_COUNT;
         let number = pack.number;
-        let room = self.rooms.pop().unwrap_or_default();
-        self.sealing.push_back((number, spawn(self.pool, move || placed.seal(keyring, room))));
+        let rooms = [self.rooms.pop().unwrap_or_default(), room];
+        self.sealing.push_back((number, spawn(self.pool, move || placed.seal(keyring, rooms))));
         Ok(())
     }
 
@@ -262,14 +262,13 @@ fn panicked() -> Error {
     Error::new(Kind::Unavailable, "a thread that compresses or seals has panicked")
 }
 
-fn compress(job: FrameJob, level: i32, room: Vec<u8>) -> Result<(Class, Purpose, NewFrame)> {
+fn compress(job: FrameJob, level: i32, room: Vec<u8>) -> Result<Compressed> {
     let (compressed, room) = match (job.class, job.purpose, level) {
         (Class::S, ..) | (_, Purpose::Data, 0) => (frame::raw(job.plain)?, room),
         (_, _, 0) => frame::compress_in(job.plain, Tuning::default().zstd_level, room)?,
         _ => frame::compress_in(job.plain, level, room)?,
     };
-    let frame = NewFrame { room, ..NewFrame::full(compressed, job.chunks) };
-    Ok((job.class, job.purpose, frame))
+    Ok((job.class, job.purpose, NewFrame::full(compressed, job.chunks), room))
 }
 
 /// Varies a target by up to 12 % either way, so that lengths of packs tell nothing of their content.

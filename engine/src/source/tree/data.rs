@@ -107,6 +107,50 @@ mod tests {
     use super::super::stat::Stat;
     use super::*;
 
+    /// What a reader appends, asked for `len` bytes at a time, into room for `room` more, and the holes it
+    /// has passed.
+    fn appended(open: &OpenFile, holes: &[Hole], len: usize, room: usize) -> (Vec<u8>, usize) {
+        let (mut reader, mut bytes) = (DataReader::new(open, holes), vec![7; 3]);
+        loop {
+            bytes.reserve_exact(room);
+            if reader.append(&mut bytes, len).unwrap() == 0 {
+                return (bytes.split_off(3), reader.passed().len());
+            }
+        }
+    }
+
+    #[test]
+    fn a_reader_gives_every_byte_once_however_much_room_there_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        let bytes: Vec<u8> = (0..100).collect();
+        std::fs::write(&path, &bytes).unwrap();
+        let file = File::open(&path).unwrap();
+        let open = OpenFile { stat: Stat::of(&file).unwrap(), file };
+        let hole = |offset, len| Hole { offset, len };
+        let all: [&[Hole]; 5] =
+            [&[], &[hole(0, 10)], &[hole(10, 10), hole(50, 30)], &[hole(90, 10)], &[hole(0, 100)]];
+        for holes in all {
+            let is_kept = |at: &usize| {
+                let at = *at as u64;
+                !holes.iter().any(|hole| (hole.offset..hole.offset + hole.len).contains(&at))
+            };
+            let wanted: Vec<u8> = (0..100).filter(is_kept).map(|at| at as u8).collect();
+            for len in [1, 7, 50, 100, 101, 1000] {
+                for room in [0, 1, 100, 1000] {
+                    let found = appended(&open, holes, len, room);
+                    assert_eq!(found, (wanted.clone(), holes.len()), "{holes:?}, {len}, {room}");
+                }
+            }
+        }
+        // Cut within a hole, and before one: the holes behind the end were not passed.
+        for (len, count, passed) in [(60, 40, 2), (30, 20, 1), (5, 5, 0)] {
+            File::options().write(true).open(&path).unwrap().set_len(len).unwrap();
+            let found = appended(&open, all[2], 1000, 0);
+            assert_eq!((found.0.len(), found.1), (count, passed), "{len}");
+        }
+    }
+
     #[test]
     fn a_part_of_a_file_is_its_bytes_without_the_holes() {
         let folder = tempfile::tempdir().unwrap();
