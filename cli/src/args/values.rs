@@ -82,11 +82,11 @@ pub enum Kdf {
 /// How hard to compress.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Compression {
-    /// zstd level 1: for a fast disk and little processor time.
+    /// Zstd level 1: for a fast disk and little processor time.
     Fast,
-    /// What the repository was made for; a new one for zstd level 3.
+    /// The repository's choice: zstd level 3, unless it was made with another.
     Default,
-    /// zstd level 9: some percent smaller, several times slower.
+    /// Zstd level 9: some percent smaller, several times slower.
     Max,
     /// Data is stored as it is; metadata is still compressed.
     Off,
