@@ -36,6 +36,9 @@ pub fn main() -> ExitCode {
         Err(error) => return not_parsed(&error),
     };
     let as_json = cli.global.json;
+    if cli.global.memory.is_some() {
+        process::give_memory_back();
+    }
     let result = Interrupt::listen()
         .map_err(|error| Failure::new(Code::Failed, format!("signal handlers: {error}")))
         .and_then(|interrupt| commands::run(cli, Environment::of_process(), interrupt));

@@ -114,7 +114,7 @@ pub struct GlobalArgs {
     /// Folder of this host's signing key and of what it has seen; keep it [env: COFFER_STATE_DIR]
     #[arg(long, global = true, value_name = "DIR")]
     pub state_dir: Option<PathBuf>,
-    /// Take at most this much memory, 64M or more, besides what deriving a key takes [default: 128M]
+    /// Keep to this much memory, 64M or more, at some cost of speed; a key derivation is not in it [default: about 128M]
     #[arg(long, global = true, value_name = "SIZE", value_parser = values::memory)]
     pub memory: Option<u64>,
 }

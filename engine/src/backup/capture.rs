@@ -28,8 +28,6 @@ use crate::source::tree::{TreeOptions, Walk};
 
 /// A stream without a byte is no backup of anything.
 const EMPTY: &str = "is empty: did the command before it fail?";
-/// Bytes asked of a stream at once: as many as a pipe holds, unless it was made longer.
-const READ_LEN: usize = 64 << 10;
 /// Batches in work besides those that wait: one is given out, one is assembled.
 const BATCH_OUTSIDE_COUNT: usize = 2;
 
@@ -232,13 +230,7 @@ pub(super) fn stream<'r>(
         let (ended, cutter, stopped) = (&ended, &cutter, &stopped);
         scope.spawn(move || {
             let is_stopped = || observer.is_interrupted() || stopped.load(Ordering::Relaxed);
-            // A pipe gives little at a time: not worth clearing the room of a part for each reading.
-            let mut buffer = vec![0; READ_LEN];
-            let mut read = |bytes: &mut Vec<u8>, len: usize| {
-                let count = open.read(&mut buffer[..len.min(READ_LEN)], &is_stopped)?;
-                bytes.extend_from_slice(&buffer[..count]);
-                Ok(count)
-            };
+            let mut read = |bytes: &mut Vec<u8>, len: usize| open.append(bytes, len, &is_stopped);
             let last =
                 match read::stream((keyring, Class::Ordinary), |_| cutter, &mut read, &messages) {
                     Err(error) => Some(Message::Failed(error)),

@@ -8,6 +8,9 @@ use super::command::Running;
 use crate::error::SourceError;
 use crate::model::EntryPath;
 
+/// Bytes asked for at once.
+const READ_LEN: usize = 64 << 10;
+
 /// One stream of bytes to back up as a single file.
 pub struct StreamSource {
     /// The file's path within the snapshot; slashes in front are left out.
@@ -77,6 +80,23 @@ pub enum OpenStream {
 }
 
 impl OpenStream {
+    /// Reads on to the end of `bytes`, at most `len` of them, often fewer; how many, 0 at the end.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    pub fn append(
+        &mut self,
+        bytes: &mut Vec<u8>,
+        len: usize,
+        is_stopped: &dyn Fn() -> bool,
+    ) -> io::Result<usize> {
+        // A pipe gives little at a time: not worth clearing the room of a part for each reading.
+        let mut buffer = [0; READ_LEN];
+        let count = self.read(&mut buffer[..len.min(READ_LEN)], is_stopped)?;
+        bytes.extend_from_slice(&buffer[..count]);
+        Ok(count)
+    }
+
     /// Reads on; `is_stopped` is asked whenever a command keeps us waiting.
     ///
     /// # Errors
