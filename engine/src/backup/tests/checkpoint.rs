@@ -162,8 +162,14 @@ fn a_checkpoint_that_cannot_be_made_does_not_end_the_run() {
         let store = Arc::new(FaultStore::new(fixture.memory.clone()));
         let repo = fixture.try_open(store.clone(), "first").unwrap();
         store.fail(Some(Operation::Create), nth, When::Before);
+        let before = store.calls(Operation::Create);
         let heard = Heard::default();
         let run = backup(&repo, options(&fixture, Duration::ZERO), &heard);
+        if store.calls(Operation::Create) - before < nth {
+            // How many checkpoints there are depends on how messages come together.
+            run.unwrap();
+            continue;
+        }
         let lines = heard.lines.lock().unwrap();
         let is_told = lines.iter().any(|line| line.contains("no checkpoint was made"));
         assert_eq!(run.is_ok(), is_told, "{lines:?}");
