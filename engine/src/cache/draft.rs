@@ -42,6 +42,15 @@ impl Draft {
         Mapped::file(self.file.get_ref())
     }
 
+    /// Brings what was written so far to the disk.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn sync(&mut self) -> io::Result<()> {
+        self.file.flush()?;
+        self.file.get_ref().sync_data()
+    }
+
     pub(super) fn rename_to(mut self, path: &Path) -> io::Result<()> {
         self.file.flush()?;
         match self.path {

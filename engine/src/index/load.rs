@@ -300,8 +300,14 @@ pub(super) fn save_named(
     write: &WriteRun<'_>,
 ) -> Option<io::Result<(Run, String)>> {
     let mut draft = cache.draft()?;
-    let written = write(&|| cache.draft(), &mut draft)
-        .and_then(|()| Run::open(draft.map()?).ok_or_else(|| io::ErrorKind::InvalidData.into()));
+    let written = write(&|| cache.draft(), &mut draft).and_then(|()| {
+        let run = Run::open(draft.map()?).ok_or(io::ErrorKind::InvalidData)?;
+        // What is not proven when it is opened must not have holes after a power failure.
+        if !run.is_checked() {
+            draft.sync()?;
+        }
+        Ok(run)
+    });
     let name = run_name(segments);
     match written {
         Ok(run) => cache.keep(draft, Shelf::Index, &name).then_some(Ok((run, name))),

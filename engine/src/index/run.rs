@@ -115,6 +115,11 @@ impl Run {
         slots.into_iter().all(|slot| run.slot(slot).is_some_and(sound)).then_some(run)
     }
 
+    /// True if opening it proves its bytes.
+    pub fn is_checked(&self) -> bool {
+        self.map.len() <= CHECKED_LEN_MAX
+    }
+
     pub fn counts(&self) -> Counts {
         self.counts
     }

@@ -346,6 +346,36 @@ fn what_takes_long_to_merge_is_merged_beside_the_command() {
 }
 
 #[test]
+fn a_merge_that_ends_before_the_old_runs_are_removed_costs_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let cache = cache(&dir);
+    let mut plain = Plain::default();
+    let open = |plain: &Plain| {
+        let index = Index { merged_now_max: 0, ..Index::empty(Some(cache.folder())) };
+        plain.open_from(index, Some(&cache))
+    };
+    for number in 0..=load::RUN_COUNT_MAX as u32 {
+        plain.add(&[own_pack(number, 5 + number * 7 % 50)]);
+        open(&plain);
+    }
+    let saved = tempfile::tempdir().unwrap();
+    let old = run_files(&dir);
+    for file in &old {
+        std::fs::copy(file, saved.path().join(file.file_name().unwrap())).unwrap();
+    }
+    open(&plain).merging.take().unwrap().finish();
+    let merged = run_files(&dir).len();
+    // As if the process had died between the two steps; and, at another time, with a half draft.
+    for file in &old {
+        std::fs::copy(saved.path().join(file.file_name().unwrap()), file).unwrap();
+    }
+    std::fs::write(cache.folder().join(".tmpHalf"), b"half").unwrap();
+    plain.loads();
+    plain.check(&open(&plain));
+    assert_eq!((plain.loads(), run_files(&dir).len()), (0, merged));
+}
+
+#[test]
 fn damaged_runs_are_ignored_and_made_again() {
     let dir = tempfile::tempdir().unwrap();
     let mut plain = Plain::default();
