@@ -3,6 +3,7 @@
 
 use std::collections::HashSet;
 use std::os::fd::OwnedFd;
+use std::panic::resume_unwind;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
@@ -14,13 +15,15 @@ use super::report::{Report, add};
 use crate::error::{Error, Kind, Result};
 use crate::model::NodeRef;
 use crate::observe::Action;
-use crate::target::{Durability, FilePlan, Outcome, Target};
+use crate::target::{DatabaseCheck, Durability, FilePlan, Outcome, Target};
 
 /// Incomplete files kept open; more are closed and opened again.
 const OPEN_COUNT_MAX: usize = 256;
 
 /// Bytes of an existing file copied between two looks at whether to stop.
 const COPY_LEN: u64 = 64 << 20;
+/// Databases that SQLite checks at once; each takes about 2 MiB.
+const CHECKED_AT_ONCE_MAX: u64 = 4;
 /// Existing files below this many bytes are not worth sharing extents with.
 const CLONE_LEN_MIN: u64 = 1 << 20;
 
@@ -42,6 +45,8 @@ pub(super) struct Writer<'a> {
     /// Plaintext of frames held at a time, bytes; their sealed bytes come on top.
     pub(super) plain_len: u64,
     pub(super) open_count: AtomicUsize,
+    /// Counts databases that SQLite checks.
+    pub(super) checks: Gate,
 }
 
 /// The pieces that one frame holds.
@@ -287,18 +292,12 @@ impl Writer<'_> {
         if state.has_failed {
             return;
         }
-        let outcome = self.handle(job, &mut state, true).and_then(|_| match &mut state.file {
-            Some(file) => {
-                let path = job.path.as_bytes();
-                self.target.complete_file(
-                    file,
-                    path,
-                    &job.metadata,
-                    durability,
-                    job.link_group != 0,
-                )
+        let outcome = self.handle(job, &mut state, true).and_then(|_| {
+            if job.is_database {
+                self.complete_database(job, &mut state, durability)
+            } else {
+                self.complete_file(job, &mut state, durability)
             }
-            None => Ok(()),
         });
         self.open_count.fetch_sub(1, Ordering::Relaxed);
         drop(state);
@@ -306,6 +305,37 @@ impl Writer<'_> {
             Ok(()) => self.report.entry(Action::Restored, job.path.as_bytes(), job.size),
             Err(error) => self.refused(job, error),
         }
+    }
+
+    fn complete_file(
+        &self,
+        job: &FileJob,
+        state: &mut FileState,
+        durability: Durability,
+    ) -> Outcome<()> {
+        let Some(file) = &mut state.file else { return Ok(()) };
+        let (path, is_linked) = (job.path.as_bytes(), job.link_group != 0);
+        self.target.complete_file(file, path, &job.metadata, durability, is_linked)
+    }
+
+    /// Asks SQLite about a database while the disk is waited for.
+    fn complete_database(
+        &self,
+        job: &FileJob,
+        state: &mut FileState,
+        durability: Durability,
+    ) -> Outcome<()> {
+        let Some(file) = &state.file else { return Ok(()) };
+        self.checks.enter(1);
+        let opened = self.target.open_database(&job.folder, job.path.name(), file);
+        let (checked, completed) = thread::scope(|scope| {
+            let check = scope.spawn(|| opened.map(DatabaseCheck::of));
+            let completed = self.complete_file(job, state, durability);
+            (check.join(), completed)
+        });
+        self.checks.leave(1);
+        state.check = Some(checked.unwrap_or_else(|panic| resume_unwind(panic)));
+        completed
     }
 
     fn park(&self, job: &FileJob) {
@@ -366,15 +396,21 @@ fn file_of<'b>(batch: &'b Batch, piece: &Piece) -> &'b BatchFile {
     &batch.files[piece.file as usize]
 }
 
-/// Bounds the plaintext in memory: a frame waits until those before it are written.
+/// Bounds what is in work: plaintext in memory, say, whose next frame waits until those before it are
+/// written.
 #[derive(Debug)]
-struct Gate {
+pub(super) struct Gate {
     len_max: u64,
     held: Mutex<u64>,
     freed: Condvar,
 }
 
 impl Gate {
+    /// Lets as many databases in as may be checked at once.
+    pub(super) fn of_checks() -> Self {
+        Self::new(CHECKED_AT_ONCE_MAX)
+    }
+
     fn new(len_max: u64) -> Self {
         Self { len_max, held: Mutex::default(), freed: Condvar::new() }
     }

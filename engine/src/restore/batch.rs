@@ -108,16 +108,6 @@ pub(super) struct LinkJob {
     pub(super) is_hidden: bool,
 }
 
-impl Step {
-    /// The database that gets its name.
-    pub(super) fn database(&self) -> Option<&FileJob> {
-        match self {
-            Self::Name(job) if job.is_database => Some(job),
-            _ => None,
-        }
-    }
-}
-
 /// What follows when the batch's bytes are on the disk.
 pub(super) enum Step {
     Name(Arc<FileJob>),

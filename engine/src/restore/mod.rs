@@ -35,7 +35,7 @@ use std::thread;
 use crate::error::{Error, Kind, Result};
 use crate::observe::Observer;
 use crate::target::{Look, Policy, Target};
-use apply::{Bytes, Writer};
+use apply::{Bytes, Gate, Writer};
 use batch::Batch;
 use delete::{Deletion, Mode};
 use filter::Filter;
@@ -293,10 +293,11 @@ fn run<'a>(
         thread_count,
         plain_len: origin.plain_len,
         open_count: AtomicUsize::new(0),
+        checks: Gate::of_checks(),
     };
     let needs_sync = AtomicBool::new(false);
     let overwrite = options.overwrite;
-    let settler = Settler { target, report, links, overwrite, thread_count, needs_sync };
+    let settler = Settler { target, report, links, overwrite, needs_sync };
     thread::scope(|scope| {
         scope.spawn(|| write_all(&writer, planned, send_written));
         scope.spawn(|| settle_all(&settler, written));

@@ -1,8 +1,7 @@
 //! Syncs a written batch, then gives its files their names and finishes its directories, in entry
 //! order.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::thread;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::Overwrite;
 use super::batch::{Batch, FileJob, LinkJob, Step};
@@ -11,16 +10,12 @@ use super::report::{Report, add};
 use crate::observe::Action;
 use crate::target::{DatabaseCheck, Durability, Original, Target, TargetError};
 
-/// Databases that SQLite checks at once; each takes about 2 MiB.
-const CHECKED_AT_ONCE_MAX: usize = 4;
-
 /// Settles batches in the order in which they were planned.
 pub(super) struct Settler<'a> {
     pub(super) target: &'a Target,
     pub(super) report: &'a Report<'a>,
     pub(super) links: &'a Links,
     pub(super) overwrite: Overwrite,
-    pub(super) thread_count: usize,
     /// A batch left something that only a sync of the whole file system brings to the disk.
     pub(super) needs_sync: AtomicBool,
 }
@@ -43,7 +38,6 @@ impl Settler<'_> {
         if !is_small {
             self.needs_sync.store(true, Ordering::Relaxed);
         }
-        self.check_databases(&batch);
         for step in &batch.steps {
             if self.report.is_stopped() {
                 return;
@@ -52,30 +46,6 @@ impl Settler<'_> {
         }
         self.links.spill(self.target);
         self.report.progress();
-    }
-
-    /// Checks the databases of a batch, several at once: SQLite reads all of each.
-    fn check_databases(&self, batch: &Batch) {
-        let databases: Vec<&FileJob> = batch.steps.iter().filter_map(Step::database).collect();
-        let next = AtomicUsize::new(0);
-        let work = || {
-            while let Some(job) = databases.get(next.fetch_add(1, Ordering::Relaxed)) {
-                if self.report.is_stopped() {
-                    return;
-                }
-                let mut state = job.state();
-                if let Some(file) = state.file.as_ref().filter(|_| !state.has_failed) {
-                    let check = self.target.check_database(&job.folder, job.path.name(), file);
-                    state.check = Some(check);
-                }
-            }
-        };
-        thread::scope(|scope| {
-            for _ in 1..self.thread_count.min(CHECKED_AT_ONCE_MAX).min(databases.len()) {
-                scope.spawn(work);
-            }
-            work();
-        });
     }
 
     /// Brings the names to the disk that were given last.

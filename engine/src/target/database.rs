@@ -112,16 +112,16 @@ impl Target {
         outcome
     }
 
-    /// What SQLite says of a database whose bytes are all written.
+    /// Opens a database whose bytes are all written, to have it checked.
     ///
     /// # Errors
     /// `Entry` if its folder cannot be reached.
-    pub fn check_database(
+    pub fn open_database(
         &self,
         folder: &Arc<Folder>,
         name: &[u8],
         file: &NewFile,
-    ) -> Outcome<DatabaseCheck> {
+    ) -> Outcome<rusqlite::Result<Connection>> {
         let above = self.handle(folder)?;
         // By our handle of the folder, so that nobody can lead us elsewhere. Immutable: nothing is
         // made beside it.
@@ -130,19 +130,27 @@ impl Target {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY
             | OpenFlags::SQLITE_OPEN_URI
             | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let checked = Connection::open_with_flags(uri, flags).and_then(|connection| {
+        Ok(Connection::open_with_flags(uri, flags))
+    }
+}
+
+impl DatabaseCheck {
+    /// What SQLite says of an opened database; reads all of it.
+    #[must_use]
+    pub fn of(opened: rusqlite::Result<Connection>) -> Self {
+        let checked = opened.and_then(|connection| {
             connection.query_row("PRAGMA quick_check(1)", [], |row| row.get::<_, String>(0))
         });
-        Ok(match checked {
-            Ok(found) if found == "ok" => DatabaseCheck::Sound,
-            Ok(found) => DatabaseCheck::Broken(found),
+        match checked {
+            Ok(found) if found == "ok" => Self::Sound,
+            Ok(found) => Self::Broken(found),
             Err(error) => match error.sqlite_error_code() {
                 Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
-                    DatabaseCheck::Broken(error.to_string())
+                    Self::Broken(error.to_string())
                 }
-                _ => DatabaseCheck::Unknown(error.to_string()),
+                _ => Self::Unknown(error.to_string()),
             },
-        })
+        }
     }
 }
 
