@@ -2,6 +2,7 @@
 
 import dataclasses
 import datetime
+import functools
 import json
 import os
 import shutil
@@ -25,6 +26,8 @@ from corpora import SCALES  # noqa: E402
 from databases import Databases  # noqa: E402
 from image import Image  # noqa: E402
 from peers import Peers  # noqa: E402
+from rounds import NAMES as ROUNDS  # noqa: E402
+from rounds import Rounds  # noqa: E402
 from tools import TOOLS, UNSUPPORTED  # noqa: E402
 from trees import Media, Source, Tiny  # noqa: E402
 
@@ -97,7 +100,7 @@ def find_tools(options, peers):
         try:
             if name in UNSUPPORTED:
                 raise Failed(UNSUPPORTED[name])
-            program = options.coffer.resolve() if name == "coffer" else peers.find(name)
+            program = options.coffer.resolve() if name.startswith("coffer") else peers.find(name)
             tool = TOOLS[name](program)
             say(f"{name}: {tool.version()}")
             tools.append(tool)
@@ -117,6 +120,7 @@ def find_corpora(options, peers, notes):
         "image": lambda: Image(scale, seed),
         "source": lambda: Source(scale, seed, options.source_tree or peers.linux_source()),
     }
+    made |= {name: functools.partial(Rounds, scale, seed, name) for name in ROUNDS}
     corpora = []
     for name in options.corpora:
         try:

@@ -20,14 +20,17 @@ class Scale:
     tiny_count: int
     tiny_many_count: int
     image_bytes: int
+    # Of one database over many rounds.
+    round_rows: int
+    round_count: int
 
 
 SCALES = {
     # For tests of this program: too little to measure.
-    "smallest": Scale(2 * MIB, 4 * MIB, 2 * MIB, 2, 300, 600, 4 * MIB),
-    "small": Scale(12 * MIB, 24 * MIB, 12 * MIB, 2, 2_000, 5_000, 24 * MIB),
-    "medium": Scale(400 * MIB, 512 * MIB, 160 * MIB, 3, 50_000, 120_000, 384 * MIB),
-    "full": Scale(None, 2048 * MIB, 480 * MIB, 5, 200_000, 500_000, 1024 * MIB),
+    "smallest": Scale(2 * MIB, 4 * MIB, 2 * MIB, 2, 300, 600, 4 * MIB, 2_000, 2),
+    "small": Scale(12 * MIB, 24 * MIB, 12 * MIB, 2, 2_000, 5_000, 24 * MIB, 20_000, 4),
+    "medium": Scale(400 * MIB, 512 * MIB, 160 * MIB, 3, 50_000, 120_000, 384 * MIB, 250_000, 10),
+    "full": Scale(None, 2048 * MIB, 480 * MIB, 5, 200_000, 500_000, 1024 * MIB, 1_000_000, 20),
 }
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from comparison import STEPS
 from corpora import SCALES
+from rounds import NAMES as ROUNDS
 from tools import TOOLS, UNSUPPORTED
 
 CORPORA = ["source", "media", "databases", "tiny", "tiny-many", "image"]
@@ -37,10 +38,12 @@ def parse(argv):
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     known = [*TOOLS, *UNSUPPORTED]
-    parser.add_argument("--tools", type=_names("tool", known), default=known, metavar="LIST",
-                        help=f"of {', '.join(known)} (default: all)")
-    parser.add_argument("--corpora", type=_names("corpus", CORPORA), default=CORPORA, metavar="LIST",
-                        help=f"of {', '.join(CORPORA)} (default: all)")
+    usual = [name for name in known if name != "coffer-full"]
+    parser.add_argument("--tools", type=_names("tool", known), default=usual, metavar="LIST",
+                        help=f"of {', '.join(known)} (default: all but coffer-full)")
+    parser.add_argument("--corpora", type=_names("corpus", [*CORPORA, *ROUNDS]), default=CORPORA,
+                        metavar="LIST", help=f"of {', '.join(CORPORA)} (default: all of these), and one database over many "
+                        f"rounds: {', '.join(ROUNDS)}")
     parser.add_argument("--steps", type=_names("step", STEPS), default=STEPS, metavar="LIST",
                         help="steps to report (default: all)")
     parser.add_argument("--scale", choices=list(SCALES), default="small", help="how much data (default: small)")
@@ -63,7 +66,7 @@ def parse(argv):
     parser.add_argument("--timeout", dest="secs_max", type=_count, default=3600, metavar="SECS",
                         help="how long one command may take (default: 3600)")
     options = parser.parse_args(argv)
-    if "coffer" in options.tools and not os.access(options.coffer, os.X_OK):
+    if any(name.startswith("coffer") for name in options.tools) and not os.access(options.coffer, os.X_OK):
         parser.error(f"{options.coffer} is not there: build it with `cargo build --release -p coffer`, "
                      "or name another with --coffer")
     if "source" in options.corpora and options.source_tree and not options.source_tree.is_dir():

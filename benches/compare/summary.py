@@ -12,6 +12,7 @@ def table(report):
     steps = list(dict.fromkeys(one["step"] for one in report["medians"]))
     rows = [["time", *corpora]]
     rows += [[step, *[_cell(_times(report, corpus, step)) for corpus in corpora]] for step in steps]
+    rows.append(["bytes added by changes", *[_cell(_added(report, corpus)) for corpus in corpora]])
     rows.append(["bytes stored by all backups", *[_cell(_stored(report, corpus)) for corpus in corpora]])
     return rows
 
@@ -36,6 +37,15 @@ def _stored(report, corpus):
                if one["corpus"] == corpus and one["step"] in ["first", "unchanged", "changed"]]
     last = backups[-1]["label"] if backups else None
     return {one["tool"]: one["stored_bytes"] for one in backups if one["label"] == last and one["run_count"]}
+
+
+def _added(report, corpus):
+    """What the changes added to the repository of each tool."""
+    here = [one for one in report["medians"] if one["corpus"] == corpus and one["run_count"]]
+    first = {one["tool"]: one["stored_bytes"] for one in here if one["step"] == "first"}
+    changed = [one for one in here if one["step"] == "changed"]
+    last = {one["tool"]: one["stored_bytes"] for one in changed if one["label"] == changed[-1]["label"]}
+    return {tool: stored - first[tool] for tool, stored in last.items() if stored > first.get(tool, stored)}
 
 
 def _cell(figures):

@@ -102,6 +102,16 @@ class Coffer(Tool):
         return [self._run("-q", "verify")]
 
 
+class WithoutDeltas(Coffer):
+    """Coffer as it would be without its differences."""
+
+    name = "coffer-full"
+    settings = "as coffer, with --no-delta"
+
+    def backup(self, place):
+        return [self._run("-q", "backup", "--no-delta", place.source)]
+
+
 class Restic(Tool):
     name = "restic"
     settings = "password (scrypt); compression auto, which is zstd's default level; forget keeps no unused data"
@@ -240,6 +250,6 @@ class Bupstash(Tool):
         return f"number={place.snapshot_count - 1:04}"
 
 
-TOOLS = {tool.name: tool for tool in [Coffer, Restic, Rustic, Borg, Bupstash]}
+TOOLS = {tool.name: tool for tool in [Coffer, WithoutDeltas, Restic, Rustic, Borg, Bupstash]}
 # Peers that no registry used here has, and why they are left out.
 UNSUPPORTED = {"kopia": "in none of Debian, PyPI and crates.io"}
