@@ -88,6 +88,10 @@ pub struct BackupArgs {
     /// How hard to compress what this backup stores
     #[arg(long, value_enum, value_name = "HOW", default_value = "default")]
     pub compression: values::Compression,
+    /// Store all that changed anew, not as differences from what stood at its place before (in databases,
+    /// streams, and files above 256 KiB): more to store, less to read for a restore
+    #[arg(long)]
+    pub no_delta: bool,
     /// Read every file, whatever the last snapshot says
     #[arg(short, long)]
     pub force: bool,

@@ -166,6 +166,7 @@ fn options(
         dry_run: args.dry_run,
         checkpoint_interval: Some(args.checkpoint_interval).filter(|it| !it.is_zero()),
         secret_scan: !args.no_secret_scan,
+        deltas: !args.no_delta,
         zstd_level: args.compression.level(),
         racy_window_ns: i64::try_from(args.racy_window.as_nanos()).unwrap_or(i64::MAX),
         tool: concat!("coffer ", env!("CARGO_PKG_VERSION")).to_owned(),

@@ -11,7 +11,7 @@ use crate::error::{Error, Kind, Result, SourceError};
 use crate::manifest::{ContentWriter, ManifestWriter, Root};
 use crate::model::{Class, Content, Entry, EntryKind, Hole, NodeRef, Totals, Xattrs};
 use crate::observe::{Action, Event, Observer, Progress};
-use crate::repo::ChunkWriter;
+use crate::repo::{ChunkWriter, Kept, Older};
 
 /// What a source gave.
 #[derive(Clone, Default)]
@@ -103,7 +103,7 @@ impl<'a, 'r> Assembler<'a, 'r> {
         chunks: &[(crate::model::ChunkId, u32)],
     ) -> Result<()> {
         self.check_interrupted()?;
-        self.output(output, &mut Rest { bytes, chunks })
+        self.output(output, &mut Rest { bytes, chunks, older: &[], is_base: false })
     }
 
     /// Writes what is there by now as if it were the end, and goes on.
@@ -145,7 +145,7 @@ impl<'a, 'r> Assembler<'a, 'r> {
             Message::End => Ok(()),
             Message::Failed(error) => Err(error),
             Message::Entries { piece, outputs } => {
-                let mut rest = Rest { bytes: &piece.bytes, chunks: &piece.chunks };
+                let mut rest = Rest::of(&piece);
                 outputs.into_iter().try_for_each(|output| self.output(output, &mut rest))?;
                 // Parts of a large file that failed in the end must not go into the next one.
                 self.large = ContentWriter::new(self.class);
@@ -155,7 +155,7 @@ impl<'a, 'r> Assembler<'a, 'r> {
     }
 
     fn part(&mut self, piece: &Piece) -> Result<()> {
-        let mut rest = Rest { bytes: &piece.bytes, chunks: &piece.chunks };
+        let mut rest = Rest::of(piece);
         let mut content = std::mem::replace(&mut self.large, ContentWriter::new(self.class));
         self.store(&mut rest, piece.chunks.len(), &mut content)?;
         self.large = content;
@@ -219,8 +219,13 @@ impl<'a, 'r> Assembler<'a, 'r> {
         for _ in 0..count {
             let Some(((id, len), chunks)) = rest.chunks.split_first() else { break };
             let Some((bytes, others)) = rest.bytes.split_at_checked(*len as usize) else { break };
+            let kept = match rest.older.split_off_first() {
+                Some(older) => Kept::After(older),
+                None if rest.is_base => Kept::AsBase,
+                None => Kept::Alone,
+            };
             (rest.chunks, rest.bytes) = (chunks, others);
-            self.writer.put_chunk(self.class, *id, bytes)?;
+            self.writer.keep_chunk(self.class, *id, bytes, kept)?;
             let node = NodeRef { id: *id, class: self.class, height: 0 };
             let writer = &mut *self.writer;
             content
@@ -339,6 +344,16 @@ impl<'a, 'r> Assembler<'a, 'r> {
 struct Rest<'p> {
     bytes: &'p [u8],
     chunks: &'p [(crate::model::ChunkId, u32)],
+    /// What the chunks came from; fewer than chunks if nothing is known.
+    older: &'p [Older],
+    is_base: bool,
+}
+
+impl<'p> Rest<'p> {
+    fn of(piece: &'p Piece) -> Self {
+        let Piece { bytes, chunks, older, is_base } = piece;
+        Self { bytes, chunks, older, is_base: *is_base }
+    }
 }
 
 fn set_content(entry: &mut Entry, stored: Content) {

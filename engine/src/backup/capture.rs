@@ -9,7 +9,6 @@ use std::thread;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 
-use super::RACY_WINDOW_NS;
 use super::assemble::{Assembler, Captured, stream_kind};
 use super::checkpoint::Checkpoints;
 use super::database::Databases;
@@ -17,11 +16,13 @@ use super::merge::{self, Batch, Outlet, ParentEntries};
 use super::parent::Parent;
 use super::read::{self, Extra, Message, Output, Piece, Reading};
 use super::scan::Scan;
+use super::{BackupOptions, RACY_WINDOW_NS};
 use crate::chunk::Cutter;
 use crate::error::{Error, Kind, Result, SourceError};
-use crate::model::{Class, Entry, EntryPath, NodeRef, Owner, Time, Xattrs};
+use crate::manifest::{GetNode, find};
+use crate::model::{Class, Content, Entry, EntryKind, EntryPath, NodeRef, Owner, Time, Xattrs};
 use crate::observe::{Action, Observer, Progress};
-use crate::repo::{ChunkReader, ChunkWriter, Known, Repository, reader_count};
+use crate::repo::{ChunkReader, ChunkWriter, Known, OlderContent, Repository, reader_count};
 use crate::source::sqlite::SqliteOptions;
 use crate::source::stream::StreamSource;
 use crate::source::tree::{TreeOptions, Walk};
@@ -44,6 +45,8 @@ pub(super) struct Context<'r> {
     pub scan: &'r Scan<'r>,
     /// What an interruption leaves for the next run; none when nothing is stored.
     pub checkpoints: Option<&'r Checkpoints<'r>>,
+    /// Changed chunks are stored as differences.
+    pub deltas: bool,
 }
 
 impl<'r> Context<'r> {
@@ -63,12 +66,14 @@ impl<'r> Context<'r> {
             sqlite: None,
             scan,
             checkpoints: None,
+            deltas: false,
         }
     }
 
     /// The same, with what the user chose.
-    pub(super) fn with(self, racy_window_ns: i64, sqlite: Option<&'r SqliteOptions>) -> Self {
-        Self { racy_window_ns, sqlite, ..self }
+    pub(super) fn with(self, options: &BackupOptions, sqlite: Option<&'r SqliteOptions>) -> Self {
+        let (racy_window_ns, deltas) = (options.racy_window_ns, options.deltas);
+        Self { racy_window_ns, sqlite, deltas, ..self }
     }
 
     fn databases(&self, named: bool) -> Result<Option<Databases<'r>>> {
@@ -110,6 +115,7 @@ impl<'r> Context<'r> {
             clock: self.repo.clock(),
             racy_window_ns: self.racy_window_ns,
             scan: self.scan,
+            older: (self.deltas && class == Class::Ordinary).then_some((self.known, self.reader)),
         })
     }
 }
@@ -204,6 +210,7 @@ pub(super) fn stream<'r>(
     context: Context<'r>,
     writer: &mut ChunkWriter<'r>,
     source: &mut StreamSource,
+    parents: &[Parent],
 ) -> Result<std::result::Result<Captured, SourceError>> {
     let path = match source.path() {
         Ok(path) => path,
@@ -223,6 +230,9 @@ pub(super) fn stream<'r>(
     let sent = ordered.send(message_queue);
     debug_assert!(sent.is_ok(), "the queue is new");
     drop(ordered);
+    let get = |node: &NodeRef| context.reader.node(node);
+    let content = older_stream(context, parents, &path, &get);
+    let older = content.as_ref().map(|content| OlderContent::new(context.known, content, &get));
     let ended: OnceLock<std::result::Result<BTreeMap<String, String>, String>> = OnceLock::new();
     let observer = context.observer;
     let stopped = AtomicBool::new(false);
@@ -231,23 +241,23 @@ pub(super) fn stream<'r>(
         scope.spawn(move || {
             let is_stopped = || observer.is_interrupted() || stopped.load(Ordering::Relaxed);
             let mut read = |bytes: &mut Vec<u8>, len: usize| open.append(bytes, len, &is_stopped);
-            let last =
-                match read::stream((keyring, Class::Ordinary), |_| cutter, &mut read, &messages) {
-                    Err(error) => Some(Message::Failed(error)),
-                    Ok(read) => {
-                        let size = read.as_ref().map_or(0, |read| read.stored);
-                        let end = read.map_err(|error| format!("cannot be read: {error}"));
-                        let end = end.and_then(|_| open.finish(&is_stopped)).and_then(|facts| {
-                            if size == 0 { Err(EMPTY.to_owned()) } else { Ok(facts) }
-                        });
-                        let entry = end.is_ok().then(|| Message::Entries {
-                            piece: Piece::default(),
-                            outputs: vec![stream_output(path, size, now_ns)],
-                        });
-                        let _ = ended.set(end);
-                        entry
-                    }
-                };
+            let names = (keyring, Class::Ordinary);
+            let last = match read::stream(names, |_| cutter, &mut read, older, &messages) {
+                Err(error) => Some(Message::Failed(error)),
+                Ok(read) => {
+                    let size = read.as_ref().map_or(0, |read| read.stored);
+                    let end = read.map_err(|error| format!("cannot be read: {error}"));
+                    let end = end.and_then(|_| open.finish(&is_stopped)).and_then(|facts| {
+                        if size == 0 { Err(EMPTY.to_owned()) } else { Ok(facts) }
+                    });
+                    let entry = end.is_ok().then(|| Message::Entries {
+                        piece: Piece::default(),
+                        outputs: vec![stream_output(path, size, now_ns)],
+                    });
+                    let _ = ended.set(end);
+                    entry
+                }
+            };
             // A closed queue means that the run has ended already.
             let _ = last.into_iter().chain([Message::End]).try_for_each(|it| messages.send(it));
         });
@@ -265,6 +275,21 @@ pub(super) fn stream<'r>(
         None => {}
     }
     Ok(Ok(captured))
+}
+
+/// What the stream was the last time.
+fn older_stream(
+    context: Context<'_>,
+    parents: &[Parent],
+    path: &EntryPath,
+    get: &GetNode<'_>,
+) -> Option<Content> {
+    let root = parents.iter().find(|parent| parent.is_whole).filter(|_| context.deltas)?.root;
+    // What cannot be had is not needed.
+    match find(&root, path.as_bytes(), get).ok()??.kind {
+        EntryKind::File { content, .. } => Some(content),
+        _ => None,
+    }
 }
 
 fn stream_output(path: EntryPath, size: u64, now_ns: i64) -> Output {

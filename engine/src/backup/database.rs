@@ -18,6 +18,7 @@ use crate::crypto::Keyring;
 use crate::error::{Error, SourceError};
 use crate::model::{Class, Entropy};
 use crate::observe::{Event, Observer};
+use crate::repo::OlderContent;
 use crate::source::sqlite::{
     Client, Facts, Pages, SqliteOptions, Verdict, base_of, begins_as_database, is_database, wal_len,
 };
@@ -153,9 +154,9 @@ impl<'r> Databases<'r> {
     /// The outer error is the repository's, the inner one the source's.
     pub(super) fn read(
         &self,
-        keyring: &Keyring,
-        class: Class,
+        names: (&Keyring, Class),
         found: &Found,
+        older: Option<OlderContent<'_>>,
         messages: &Sender<Message>,
     ) -> Result<Result<(u64, Facts), SourceError>, Error> {
         let path = found.absolute_path();
@@ -169,7 +170,7 @@ impl<'r> Databases<'r> {
             });
             let mut rest = Rest { spool: &spool, block: Vec::new(), at: 0 };
             let mut append = |bytes: &mut Vec<u8>, len: usize| rest.append(bytes, len);
-            let read = read::stream((keyring, class), |_| &self.cutter, &mut append, messages);
+            let read = read::stream(names, |_| &self.cutter, &mut append, older, messages);
             spool.abandon();
             let facts = pump.join().unwrap_or_else(|_| Err("its reader has panicked".to_owned()));
             (read, facts)

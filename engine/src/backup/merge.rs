@@ -19,6 +19,8 @@ use crate::source::tree::{Exclusion, Found, Walk, WalkItem};
 const BATCH_COUNT: usize = 512;
 /// Hard-linked files whose content is remembered; further ones are read once for each name.
 pub(super) const LINK_COUNT_MAX: usize = 200_000;
+/// Bytes of a file above which its changed chunks may be stored as differences.
+const OLDER_LEN_MIN: u64 = 256 << 10;
 
 /// Work for one reader.
 #[derive(Default)]
@@ -39,11 +41,28 @@ pub(super) enum Work {
     /// New or changed, without content.
     Take(Box<Found>),
     /// A file to read.
-    Read(Box<Found>),
+    Read(Box<ToRead>),
     /// A further name of a file that stands earlier in the manifest.
     Link(Box<Found>),
     Problem(SourceError),
     Excluded(Vec<u8>),
+}
+
+/// A file to read, and what the parent has of it.
+pub(super) struct ToRead {
+    pub found: Found,
+    /// The content that stood there before, if it was long enough to store differences from.
+    pub older: Option<Content>,
+}
+
+impl ToRead {
+    fn new(found: Found, parent: Option<Entry>) -> Box<Self> {
+        let older = parent.and_then(|parent| match parent.kind {
+            EntryKind::File { size, content, .. } if size > OLDER_LEN_MIN => Some(content),
+            _ => None,
+        });
+        Box::new(Self { found, older })
+    }
 }
 
 /// Where batches go: to the readers, and in order to the assembler.
@@ -169,11 +188,11 @@ impl Merge<'_, '_> {
             }
             _ if !matches!(found.entry.kind, EntryKind::File { .. }) => Work::Take(Box::new(found)),
             _ if group != 0 && self.links.contains(&group) => Work::Link(Box::new(found)),
-            _ => {
+            (_, parent) => {
                 if group != 0 && self.links.len() < LINK_COUNT_MAX {
                     self.links.insert(group);
                 }
-                Work::Read(Box::new(found))
+                Work::Read(ToRead::new(found, parent))
             }
         };
         Ok(Item { work, action })
@@ -231,7 +250,7 @@ impl Merge<'_, '_> {
     /// Adds an item; false when the assembler has gone.
     fn push(&mut self, item: Item) -> bool {
         let len = match &item.work {
-            Work::Read(found) => found.entry.file_size(),
+            Work::Read(file) => file.found.entry.file_size(),
             _ => 0,
         };
         // A large file is the last of its batch, since its parts are handed on before the entries.

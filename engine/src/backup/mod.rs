@@ -107,6 +107,9 @@ pub struct BackupOptions {
     pub dry_run: bool,
     /// Tells which new files of trees look like secrets.
     pub secret_scan: bool,
+    /// Stores changed chunks of databases, streams and long files as differences from what stood at
+    /// their place before.
+    pub deltas: bool,
     /// zstd level of this run, −7 to 22, 0 to store data as it is; the repository's when absent.
     pub zstd_level: Option<i32>,
     /// How often a checkpoint is made while there is something new, from which an interrupted run goes

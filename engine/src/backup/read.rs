@@ -5,16 +5,16 @@ use std::io;
 use crossbeam_channel::{Receiver, Sender};
 
 use super::database::{Databases, Look};
-use super::merge::{Batch, Item, Work};
+use super::merge::{Batch, Item, ToRead, Work};
 use super::scan::Scan;
 use crate::chunk::{Cutter, is_media};
 use crate::crypto::Keyring;
-use crate::error::{Error, SourceError};
+use crate::error::{Error, Kind, SourceError};
 use crate::limits;
 use crate::manifest::encode_xattrs;
-use crate::model::{ChunkId, Class, Clock, Content, Entry, EntryKind, Hole, Time, Xattrs};
+use crate::model::{ChunkId, Class, Clock, Content, Entry, EntryKind, Hole, NodeRef, Time, Xattrs};
 use crate::observe::Action;
-use crate::repo::cut;
+use crate::repo::{ChunkReader, Known, Older, OlderContent, cut};
 use crate::source::sqlite::is_database;
 use crate::source::tree::{DataReader, Found, OpenFile};
 
@@ -46,6 +46,20 @@ pub(super) enum Message {
 pub(super) struct Piece {
     pub bytes: Vec<u8>,
     pub chunks: Vec<(ChunkId, u32)>,
+    /// What the chunks came from; fewer than chunks if nothing is known of the last.
+    pub older: Vec<Older>,
+    /// Later chunks may be stored as differences from these.
+    pub is_base: bool,
+}
+
+impl Piece {
+    /// Looks up what the chunks from number `start` on came from.
+    fn follow(&mut self, older: Option<&mut OlderContent<'_>>, start: usize) {
+        let Some(older) = older else { return };
+        self.older.resize_with(start, Older::default);
+        let chunks = self.chunks.iter().skip(start);
+        self.older.extend(chunks.map(|(id, len)| older.next(id, *len)));
+    }
 }
 
 /// One handled item.
@@ -89,6 +103,8 @@ pub(super) struct Reading<'r> {
     pub clock: Clock,
     pub racy_window_ns: i64,
     pub scan: &'r Scan<'r>,
+    /// Where older chunks stand; none if everything is to be stored full.
+    pub older: Option<(Known<'r>, &'r ChunkReader<'r>)>,
 }
 
 /// Takes batches until there are no more.
@@ -140,13 +156,22 @@ impl Reading<'_> {
                     Output::Link(entry, action, extra)
                 }
             },
-            Work::Read(found) => return self.file(*found, action, hand),
+            Work::Read(file) => return self.file(*file, action, hand),
         };
         Ok(output)
     }
 
     /// Reads one file; a change while it is read makes it start again.
-    fn file(&self, mut found: Found, action: Action, hand: &mut Hand<'_>) -> Result<Output, Error> {
+    fn file(&self, file: ToRead, action: Action, hand: &mut Hand<'_>) -> Result<Output, Error> {
+        let ToRead { mut found, older: content } = file;
+        let get = |node: &NodeRef| match &self.older {
+            Some((_, reader)) => reader.node(node),
+            None => Err(Error::new(Kind::NotFound, "nothing older is looked at")),
+        };
+        let older = || {
+            let (known, _) = self.older?;
+            Some(OlderContent::new(known, content.as_ref()?, &get))
+        };
         let (mut bytes_start, mut chunks_start) = (hand.piece.bytes.len(), hand.piece.chunks.len());
         for round in 1..=READS_MAX {
             let read_ns = self.clock.now_ns();
@@ -168,7 +193,7 @@ impl Reading<'_> {
                     Look::Problem(problem) => return Ok(Output::Problem(problem)),
                     Look::Database => {
                         drop(file);
-                        return self.database(databases, found, action, hand);
+                        return self.database(databases, (found, older()), action, hand);
                     }
                 }
             }
@@ -177,9 +202,9 @@ impl Reading<'_> {
             let outcome = if large {
                 hand.over();
                 (bytes_start, chunks_start) = (0, 0);
-                self.large(&file, hand.messages)?
+                self.large(&file, older(), hand.messages)?
             } else {
-                self.small(&file, &mut hand.piece)?
+                self.small(&file, older(), &mut hand.piece)?
             };
             let (stored, holes, unchanged) = match outcome.and_then(|read| {
                 let again = file.stat_again()?;
@@ -218,12 +243,12 @@ impl Reading<'_> {
     fn database(
         &self,
         databases: &Databases<'_>,
-        mut found: Found,
+        (mut found, older): (Found, Option<OlderContent<'_>>),
         action: Action,
         hand: &mut Hand<'_>,
     ) -> Result<Output, Error> {
         hand.over();
-        let read = databases.read(self.keyring, self.class, &found, hand.messages)?;
+        let read = databases.read((self.keyring, self.class), &found, older, hand.messages)?;
         let (size, facts) = match read {
             Ok(read) => read,
             Err(problem) => return Ok(Output::Problem(problem)),
@@ -271,7 +296,12 @@ impl Reading<'_> {
     }
 
     /// Reads a small file to the end of the piece. The outer error is the repository's.
-    fn small(&self, file: &OpenFile, piece: &mut Piece) -> Result<io::Result<Read>, Error> {
+    fn small(
+        &self,
+        file: &OpenFile,
+        mut older: Option<OlderContent<'_>>,
+        piece: &mut Piece,
+    ) -> Result<io::Result<Read>, Error> {
         let start = piece.bytes.len();
         let holes = match file.holes() {
             Ok(holes) => holes,
@@ -293,16 +323,19 @@ impl Reading<'_> {
             }
         }
         let holes = reader.passed().to_vec();
-        let bytes = &piece.bytes[start..];
-        let cutter = self.cutter(bytes, bytes.len() as u64);
+        let (bytes, first) = (&piece.bytes[start..], piece.chunks.len());
+        let stored = bytes.len() as u64;
+        let cutter = self.cutter(bytes, stored);
         cut((self.keyring, self.class), cutter, bytes, true, &mut piece.chunks)?;
-        Ok(Ok(Read { stored: bytes.len() as u64, holes }))
+        piece.follow(older.as_mut().filter(|_| cutter.is_delta()), first);
+        Ok(Ok(Read { stored, holes }))
     }
 
     /// Reads a large file and hands it on in parts.
     fn large(
         &self,
         file: &OpenFile,
+        older: Option<OlderContent<'_>>,
         messages: &Sender<Message>,
     ) -> Result<io::Result<Read>, Error> {
         let holes = match file.holes() {
@@ -314,7 +347,7 @@ impl Reading<'_> {
         let mut reader = DataReader::new(file, &holes);
         let mut read = |bytes: &mut Vec<u8>, len: usize| reader.append(bytes, len);
         let choose = |first: &[u8]| self.cutter(first, len);
-        let read = stream((self.keyring, self.class), choose, &mut read, messages)?;
+        let read = stream((self.keyring, self.class), choose, &mut read, older, messages)?;
         Ok(read.map(|read| Read { holes: reader.passed().to_vec(), ..read }))
     }
 
@@ -358,6 +391,7 @@ pub(super) fn stream<'c>(
     names: (&Keyring, Class),
     choose: impl FnOnce(&[u8]) -> &'c Cutter,
     read: Append<'_>,
+    mut older: Option<OlderContent<'_>>,
     messages: &Sender<Message>,
 ) -> Result<io::Result<Read>, Error> {
     let mut choose = Some(choose);
@@ -388,7 +422,9 @@ pub(super) fn stream<'c>(
             carried.reserve_exact(bytes.len() - used + PART_LEN);
             carried.extend_from_slice(&bytes[used..]);
             bytes.truncate(used);
-            gone = messages.send(Message::Part(Piece { bytes, chunks })).is_err();
+            let mut piece = Piece { bytes, chunks, older: Vec::new(), is_base: cutter.is_delta() };
+            piece.follow(older.as_mut().filter(|_| cutter.is_delta()), 0);
+            gone = messages.send(Message::Part(piece)).is_err();
         }
         if end || gone {
             return Ok(Ok(Read { stored, holes: Vec::new() }));
@@ -416,6 +452,7 @@ fn fill(append: Append<'_>, bytes: &mut Vec<u8>, len: usize) -> io::Result<bool>
 fn truncate(piece: &mut Piece, bytes: usize, chunks: usize) {
     piece.bytes.truncate(bytes);
     piece.chunks.truncate(chunks);
+    piece.older.truncate(chunks);
 }
 
 fn nanos(time: Time) -> i64 {

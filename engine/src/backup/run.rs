@@ -82,8 +82,7 @@ impl Run<'_> {
         let reader = ChunkReader::new(repo, Arc::clone(&index));
         let sqlite = options.sqlite.clone();
         let scan = Scan::new(self.observer, options.secret_scan && self.captured.is_none());
-        let context =
-            Context::new(repo, known, &reader, &scan).with(options.racy_window_ns, sqlite.as_ref());
+        let context = Context::new(repo, known, &reader, &scan).with(options, sqlite.as_ref());
         let sources = match self.captured.take() {
             Some(sources) if closure_is_stored(context, &sources)? => sources,
             Some(_) if options.sources.iter().any(is_taken) => {
@@ -187,7 +186,9 @@ impl Run<'_> {
                         Err(problem) => Err(problem.clone()),
                         Ok(path) => capture::sqlite(context, writer, path, &parents)?,
                     },
-                    SourceOptions::Stream(stream) => capture::stream(context, writer, stream)?,
+                    SourceOptions::Stream(stream) => {
+                        capture::stream(context, writer, stream, &parents)?
+                    }
                     SourceOptions::Secrets(asked) => {
                         secrets::capture(context, writer, asked, parents.first())?
                     }

@@ -54,6 +54,7 @@ pub struct Cutter {
     max: usize,
     mask_s: u64,
     mask_l: u64,
+    is_delta: bool,
 }
 
 impl std::fmt::Debug for Cutter {
@@ -92,7 +93,14 @@ impl Cutter {
             max: len(*max)?,
             mask_s,
             mask_l,
+            is_delta: profile.delta,
         })
+    }
+
+    /// True if chunks may be stored as differences from older ones.
+    #[must_use]
+    pub fn is_delta(&self) -> bool {
+        self.is_delta
     }
 
     /// Bytes of the longest chunk.

@@ -1,5 +1,6 @@
 //! An unlocked repository: typed load and save, reading and writing of chunks, choice of snapshots.
 
+mod bases;
 mod cut;
 mod entries;
 mod generations;
@@ -21,6 +22,7 @@ mod writer;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+pub use bases::{Older, OlderContent};
 pub use cut::{cut, reader_count};
 pub use init::InitOptions;
 pub use names::{is_object_name, pack_name, parse_pack_name};
@@ -30,7 +32,7 @@ pub use select::{Filter, sources_of};
 pub use slots::KeyInfo;
 pub use tuning::Tuning;
 pub use usable::{Damage, Relied, Usable};
-pub use writer::{ChunkWriter, Known, Writing, Written, write};
+pub use writer::{ChunkWriter, Kept, Known, Writing, Written, write};
 
 use crate::cache::{Cache, StateDir};
 use crate::chunk::standard_profiles;

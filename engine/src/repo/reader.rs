@@ -176,18 +176,10 @@ impl<'r> ChunkReader<'r> {
                 self.prefix_of(class, &self.index.bases(place)).map_err(located)?
             }
         };
-        let read = || -> Result<Vec<u8>> {
-            let meta = self.index.pack(place.pack);
-            let name = pack_name(meta.id);
-            let len = place.frame.sealed_len as usize;
-            let position = u64::from(place.frame.position);
-            let sealed = self.repo.store().get_range(&name, position, len)?;
-            if meta.purpose == Purpose::Data {
-                self.fetched_bytes.fetch_add(sealed.len() as u64, Ordering::Relaxed);
-            }
-            pack::open_frame(self.repo.keyring(), &meta, &place.frame, &sealed, prefix.as_deref())
-        };
-        read().map_err(located)
+        if self.index.pack(place.pack).purpose == Purpose::Data {
+            self.fetched_bytes.fetch_add(place.frame.sealed_len.into(), Ordering::Relaxed);
+        }
+        open_frame(self.repo, &self.index, place, prefix.as_deref()).map_err(located)
     }
 
     /// The prefix of a frame with `bases`: ranges of their full copies; none without bases.
@@ -220,6 +212,15 @@ impl<'r> ChunkReader<'r> {
         Ok(Some(prefix))
     }
 
+    /// The place of the frame that the one at `place` needs first: that of its first base, or its own.
+    #[must_use]
+    pub fn needs(&self, place: &Place) -> (PackNumber, u32) {
+        let bases = self.index.bases(place);
+        let base = bases.first().and_then(|base| self.places(&base.id).ok()?.first().copied());
+        let Place { pack, frame, .. } = base.unwrap_or(*place);
+        (pack, frame.position)
+    }
+
     fn pack_label(&self, place: &Place) -> String {
         self.index.pack(place.pack).id.to_string()
     }
@@ -227,6 +228,22 @@ impl<'r> ChunkReader<'r> {
     fn cache(&self) -> std::sync::MutexGuard<'_, FrameCache> {
         self.cache.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Reads, opens and expands the frame at `place`, against its prefix if it is a delta.
+///
+/// # Errors
+/// `NotFound` when the pack is gone, `Corrupt` when it is damaged.
+pub(super) fn open_frame(
+    repo: &Repository,
+    index: &Index,
+    place: &Place,
+    prefix: Option<&[u8]>,
+) -> Result<Vec<u8>> {
+    let meta = index.pack(place.pack);
+    let (position, len) = (u64::from(place.frame.position), place.frame.sealed_len as usize);
+    let sealed = repo.store().get_range(&pack_name(meta.id), position, len)?;
+    pack::open_frame(repo.keyring(), &meta, &place.frame, &sealed, prefix)
 }
 
 type FrameKey = (PackNumber, u32);

@@ -3,6 +3,7 @@
 //! Three threads joined by short queues: the caller gathers, one thread compresses and seals (its
 //! frames in parallel), one puts packs and index segments. The order of frames is the order of calls.
 
+mod delta;
 mod framer;
 mod putter;
 mod secret;
@@ -16,14 +17,15 @@ use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 
 use secret::SecretIds;
 
+use super::bases::Older;
 use super::tuning::FRAME_LEN;
 use super::{Relied, Repository, Usable};
 use crate::error::{Error, Kind, Result};
 use crate::index::Index;
 use crate::limits;
 use crate::model::{
-    BuildIdHasher, Chunk, ChunkId, Class, Codec, Footer, Frame, FrameKind, PackId, PackInfo, Place,
-    Purpose,
+    Base, BuildIdHasher, Chunk, ChunkId, Class, Codec, Footer, Frame, FrameKind, PackId, PackInfo,
+    Place, Purpose,
 };
 
 /// Frames that may wait between the caller and the sealing thread.
@@ -34,6 +36,11 @@ const PACK_QUEUE_COUNT: usize = 2;
 const FRAME_CHUNK_COUNT_MAX: usize = 16_384;
 /// Plaintext target of a frame of metadata, bytes: looked into at random, so smaller than for data.
 const METADATA_FRAME_LEN: usize = 1 << 20;
+/// Plaintext target of a delta frame, bytes. All its bases are read for each of its chunks.
+const DELTA_FRAME_LEN: usize = 512 << 10;
+/// Plaintext target of a frame whose chunks may become bases, bytes. Each of them is read alone then, and
+/// for each the frame is opened: 4 MiB would make a database 2 % smaller, and that four times as dear.
+const BASE_FRAME_LEN: usize = 1 << 20;
 
 /// What a run put into the store.
 #[derive(Debug, Clone, Copy, Default)]
@@ -77,19 +84,32 @@ impl Known<'_> {
         self.index.find(id).iter().any(|place| self.resolves(place))
     }
 
+    /// Where a chunk stands best: full, and where it may be relied on, if there is such a copy.
+    #[must_use]
+    pub fn place(&self, id: &ChunkId) -> Option<Place> {
+        let rank = |place: &Place| {
+            (!self.usable.contains(place.pack), place.frame.kind != FrameKind::Full)
+        };
+        self.index.find(id).into_iter().min_by_key(rank)
+    }
+
+    /// Where a usable full copy of a chunk stands; its pack is noted as relied on.
+    #[must_use]
+    pub fn full_place(&self, id: &ChunkId) -> Option<Place> {
+        let place = self.place(id).filter(|place| {
+            place.frame.kind == FrameKind::Full && self.usable.contains(place.pack)
+        })?;
+        self.relied.mark(place.pack);
+        Some(place)
+    }
+
     fn resolves(&self, place: &Place) -> bool {
         if !self.usable.contains(place.pack) {
             return false;
         }
         if place.frame.kind == FrameKind::Delta {
-            let full = |id: &ChunkId| {
-                let copies = self.index.find(id);
-                let full = copies.iter().find(|copy| {
-                    copy.frame.kind == FrameKind::Full && self.usable.contains(copy.pack)
-                });
-                full.map(|copy| self.relied.mark(copy.pack)).is_some()
-            };
-            if !self.index.bases(place).iter().all(|base| full(&base.id)) {
+            let has_full = |base: &Base| self.full_place(&base.id).is_some();
+            if !self.index.bases(place).iter().all(has_full) {
                 return false;
             }
         }
@@ -107,12 +127,50 @@ enum Job<'r> {
     Settle(Then<'r>),
 }
 
+/// What a chunk of data is stored for.
+#[derive(Debug, Clone, Copy)]
+pub enum Kept<'o> {
+    /// Itself.
+    Alone,
+    /// Later chunks may be stored as differences from it.
+    AsBase,
+    /// The same, and it may be stored as a difference itself.
+    After(&'o Older),
+}
+
+/// Chunks of different kinds stand in different frames.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum JobKind {
+    Alone,
+    Base,
+    Delta,
+}
+
 /// One frame on its way to a pack.
 struct FrameJob {
     class: Class,
     purpose: Purpose,
+    kind: JobKind,
     plain: Vec<u8>,
     chunks: Vec<Chunk>,
+    /// What it is to be the difference from; none for a full frame.
+    older: Older,
+}
+
+impl FrameJob {
+    fn add(&mut self, chunk: Chunk, plain: &[u8], older: &Older) {
+        let number = u32::try_from(self.chunks.len()).unwrap_or(u32::MAX);
+        self.older.add(older, number);
+        self.plain.extend_from_slice(plain);
+        self.chunks.push(chunk);
+    }
+
+    /// True if a chunk of `plain_len` bytes does not go in, in a frame of about `target` bytes.
+    fn is_full(&self, plain_len: usize, older: &Older, target: usize) -> bool {
+        self.plain.len() + plain_len > target
+            || self.chunks.len() >= FRAME_CHUNK_COUNT_MAX
+            || self.older.prefix_len() + older.prefix_len() > u64::from(limits::PREFIX_LEN_MAX)
+    }
 }
 
 /// Takes new chunks in order.
@@ -160,7 +218,9 @@ pub fn write<'r, T>(
         let framer = scope.spawn(move || {
             let zstd_level = writing.zstd_level;
             let entropy = of_framer;
-            framer::Framer { repo, zstd_level, entropy, outputs, told, stored }.run(&job_queue)
+            let deltas = delta::Deltas::new(repo, known, zstd_level);
+            framer::Framer { repo, zstd_level, entropy, outputs, told, stored, deltas }
+                .run(&job_queue)
         });
         let putter = scope.spawn(move || putter::run(repo, &of_putter, &output_queue));
         let mut writer = ChunkWriter {
@@ -216,13 +276,40 @@ impl<'r> ChunkWriter<'r> {
     /// # Errors
     /// When a later stage has stopped.
     pub fn put_chunk(&mut self, class: Class, id: ChunkId, plain: &[u8]) -> Result<bool> {
+        self.keep_chunk(class, id, plain, Kept::Alone)
+    }
+
+    /// Takes a chunk as [`Self::put_chunk`] does. It is stored as the difference from older ones if they can
+    /// be had and that is worth it.
+    ///
+    /// # Errors
+    /// When a later stage has stopped.
+    pub fn keep_chunk(
+        &mut self,
+        class: Class,
+        id: ChunkId,
+        plain: &[u8],
+        kept: Kept<'_>,
+    ) -> Result<bool> {
         self.note_secret(class, Purpose::Data, id, plain);
         if self.contains(&id) {
             return Ok(false);
         }
         self.added = self.added.saturating_add(plain.len() as u64);
-        self.gather(class, Purpose::Data, id, plain)?;
+        let kept = match kept {
+            _ if class != Class::Ordinary => Kept::Alone,
+            Kept::After(older) if !self.is_had(older, plain) => Kept::AsBase,
+            other => other,
+        };
+        self.gather(class, Purpose::Data, (id, plain), kept)?;
         Ok(true)
+    }
+
+    /// True if all bases of `older` are there, and are such that a frame may have them.
+    fn is_had(&self, older: &Older, plain: &[u8]) -> bool {
+        plain.len() <= limits::PREFIX_LEN_MAX as usize
+            && (1..=u64::from(limits::PREFIX_LEN_MAX)).contains(&older.prefix_len())
+            && older.bases.iter().all(|base| self.known.full_place(&base.id).is_some())
     }
 
     /// Names a node and takes it unless it is known.
@@ -233,7 +320,7 @@ impl<'r> ChunkWriter<'r> {
         let id = self.repo.keyring().node_id(class, node)?;
         self.note_secret(class, Purpose::Metadata, id, node);
         if !self.contains(&id) {
-            self.gather(class, Purpose::Metadata, id, node)?;
+            self.gather(class, Purpose::Metadata, (id, node), Kept::Alone)?;
         }
         Ok(id)
     }
@@ -268,7 +355,13 @@ impl<'r> ChunkWriter<'r> {
         self.stored.load(Ordering::Relaxed)
     }
 
-    fn gather(&mut self, class: Class, purpose: Purpose, id: ChunkId, plain: &[u8]) -> Result<()> {
+    fn gather(
+        &mut self,
+        class: Class,
+        purpose: Purpose,
+        (id, plain): (ChunkId, &[u8]),
+        kept: Kept<'_>,
+    ) -> Result<()> {
         let Ok(len) = u32::try_from(plain.len()) else { return Err(too_long()) };
         if len == 0 || len > limits::CHUNK_LEN_MAX {
             return Err(too_long());
@@ -278,31 +371,35 @@ impl<'r> ChunkWriter<'r> {
             self.imagine(id);
             return Ok(());
         }
-        let target = match purpose {
-            Purpose::Metadata => METADATA_FRAME_LEN,
-            _ => self.frame_len,
+        let nothing = Older::default();
+        let (kind, older) = match kept {
+            Kept::Alone => (JobKind::Alone, &nothing),
+            Kept::AsBase => (JobKind::Base, &nothing),
+            Kept::After(older) => (JobKind::Delta, older),
         };
-        let position =
-            self.frames.iter().position(|frame| frame.class == class && frame.purpose == purpose);
-        let full = |frame: &FrameJob| {
-            frame.plain.len() + plain.len() > target || frame.chunks.len() >= FRAME_CHUNK_COUNT_MAX
+        let target = match (purpose, kind) {
+            (Purpose::Metadata, _) => METADATA_FRAME_LEN,
+            (_, JobKind::Alone) => self.frame_len,
+            (_, JobKind::Base) => self.frame_len.min(BASE_FRAME_LEN),
+            (_, JobKind::Delta) => DELTA_FRAME_LEN,
         };
-        let position = match position {
-            Some(position) if full(&self.frames[position]) => {
-                let job = self.frames.swap_remove(position);
-                self.send(job)?;
-                None
-            }
-            other => other,
-        };
+        let is_for =
+            |frame: &FrameJob| (frame.class, frame.purpose, frame.kind) == (class, purpose, kind);
+        let mut position = self.frames.iter().position(is_for);
+        if let Some(full) = position
+            && self.frames[full].is_full(plain.len(), older, target)
+        {
+            let job = self.frames.swap_remove(full);
+            self.send(job)?;
+            position = None;
+        }
         let position = position.unwrap_or_else(|| {
             let plain = Vec::with_capacity(target.max(plain.len()));
-            self.frames.push(FrameJob { class, purpose, plain, chunks: Vec::new() });
+            let (chunks, older) = (Vec::new(), Older::default());
+            self.frames.push(FrameJob { class, purpose, kind, plain, chunks, older });
             self.frames.len() - 1
         });
-        let frame = &mut self.frames[position];
-        frame.plain.extend_from_slice(plain);
-        frame.chunks.push(Chunk { id, len });
+        self.frames[position].add(Chunk { id, len }, plain, older);
         self.seen.insert(id);
         Ok(())
     }
@@ -333,7 +430,7 @@ impl<'r> ChunkWriter<'r> {
 
     fn flush(&mut self) -> Result<()> {
         let mut frames = std::mem::take(&mut self.frames);
-        frames.sort_by_key(|frame| (frame.purpose, frame.class));
+        frames.sort_by_key(|frame| (frame.purpose, frame.class, frame.kind));
         frames.into_iter().try_for_each(|job| self.send(job))
     }
 

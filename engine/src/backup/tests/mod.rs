@@ -1,4 +1,5 @@
 mod capture;
 mod checkpoint;
+mod delta;
 mod fence;
 mod store;

@@ -2,11 +2,13 @@
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
 
 use crossbeam_channel::{Receiver, Sender, bounded, never, select};
 use rayon::Scope;
 
-use super::{FrameJob, Job, Then};
+use super::delta::Deltas;
+use super::{FrameJob, Job, JobKind, Then};
 use crate::error::{Error, Kind, Result};
 use crate::frame;
 use crate::model::{Class, Entropy, PackInfo, Purpose};
@@ -43,14 +45,25 @@ pub(super) struct Framer<'r> {
     pub told: Sender<PackInfo>,
     /// Bytes put into packs.
     pub stored: &'r AtomicU64,
+    pub deltas: Deltas<'r>,
 }
 
 impl<'r> Framer<'r> {
     /// Works until the queue of frames ends; then finishes the open packs.
     pub(super) fn run(self, jobs: &Receiver<Job<'r>>) -> Result<()> {
+        let framer = &self;
+        thread::scope(|threads| framer.run_with(threads, jobs))
+    }
+
+    fn run_with<'scope, 'env>(
+        &'scope self,
+        threads: &'scope thread::Scope<'scope, 'env>,
+        jobs: &Receiver<Job<'r>>,
+    ) -> Result<()> {
         rayon::in_place_scope(|pool| {
             let line = Line {
-                framer: &self,
+                framer: self,
+                threads,
                 pool,
                 compressing: VecDeque::new(),
                 sealing: VecDeque::new(),
@@ -65,12 +78,13 @@ impl<'r> Framer<'r> {
 }
 
 /// A frame, with memory to open it in.
-type Compressed = (Class, Purpose, NewFrame, Vec<u8>);
+pub(super) type Compressed = (Class, Purpose, NewFrame, Vec<u8>);
 
 /// Frames in work. They go through both steps in the order of their coming, so that places in packs
 /// do not depend on which thread is quicker.
-struct Line<'l, 'scope, 'r> {
+struct Line<'l, 'scope, 'env, 'r> {
     framer: &'scope Framer<'r>,
+    threads: &'scope thread::Scope<'scope, 'env>,
     pool: &'l Scope<'scope>,
     compressing: VecDeque<Receiver<Result<Compressed>>>,
     /// With the number of the pack they have a place in.
@@ -97,7 +111,7 @@ struct OpenPack {
     is_full: bool,
 }
 
-impl<'r> Line<'_, '_, 'r> {
+impl<'r> Line<'_, '_, '_, 'r> {
     fn run(mut self, jobs: &Receiver<Job<'r>>) -> Result<()> {
         let repo = self.framer.repo;
         let frame_len = usize::try_from(repo.config().frame_len).unwrap_or(usize::MAX);
@@ -151,7 +165,18 @@ impl<'r> Line<'_, '_, 'r> {
     }
 
     fn compress(&mut self, job: FrameJob) {
-        let level = self.framer.zstd_level;
+        let (deltas, level) = (&self.framer.deltas, self.framer.zstd_level);
+        if job.kind == JobKind::Delta {
+            // It reads, so it would keep a thread of the pool from computing.
+            let (done, result) = bounded(1);
+            self.compressing.push_back(result);
+            self.threads.spawn(move || {
+                let work = deltas.compress(job, &|job| compress(job, level, Vec::new()));
+                // Nobody waits for it after an error.
+                let _ = done.send(work);
+            });
+            return;
+        }
         let room = self.rooms.pop().unwrap_or_default();
         self.compressing.push_back(spawn(self.pool, move || compress(job, level, room)));
     }

@@ -1,0 +1,215 @@
+use std::collections::HashSet;
+
+use crate::backup::{BackupSummary, backup};
+use crate::model::*;
+use crate::observe::Silent;
+use crate::repo::pack_name;
+use crate::repo::testing::*;
+use crate::store::Store;
+
+/// A table of rows of about 100 bytes, like a database's.
+struct Table {
+    rows: Vec<String>,
+    entropy: Entropy,
+}
+
+impl Table {
+    fn new(count: usize) -> Self {
+        let mut table = Self { rows: Vec::new(), entropy: Entropy::fixed(b"table") };
+        for number in 0..count {
+            let row = table.row(number);
+            table.rows.push(row);
+        }
+        table
+    }
+
+    fn random(&self, end: usize) -> usize {
+        (u64::from_le_bytes(self.entropy.bytes()) % end as u64) as usize
+    }
+
+    fn row(&self, number: usize) -> String {
+        let random: [u8; 8] = self.entropy.bytes();
+        let text = "the same words in every row ".repeat(1 + self.random(3));
+        format!("{number:08}|{:016x}|{text}\n", u64::from_le_bytes(random))
+    }
+
+    /// Changes about one row of 200, and adds one for every 1000.
+    fn change(&mut self) {
+        let count = self.rows.len();
+        for _ in 0..count / 200 {
+            let number = self.random(count);
+            self.rows[number] = self.row(number);
+        }
+        for number in count..count + count / 1000 {
+            let row = self.row(number);
+            self.rows.push(row);
+        }
+    }
+
+    fn bytes(&self) -> Vec<u8> {
+        self.rows.concat().into_bytes()
+    }
+}
+
+/// Backs up a table in rounds; the contents.
+fn rounds(fixture: &Fixture, count: usize, deltas: bool) -> (Vec<Vec<u8>>, Vec<BackupSummary>) {
+    let mut table = Table::new(30_000);
+    let mut contents = Vec::new();
+    let mut summaries = Vec::new();
+    for round in 0..count {
+        contents.push(table.bytes());
+        fixture.file("table", &table.bytes());
+        let mut options = fixture.tree();
+        options.deltas = deltas;
+        let repo = fixture.open(&format!("round {round}"));
+        summaries.push(backup(&repo, options, &Silent).unwrap());
+        table.change();
+    }
+    (contents, summaries)
+}
+
+fn read(fixture: &Fixture) -> Vec<Vec<u8>> {
+    let snapshots = fixture.read_all().unwrap();
+    snapshots.into_iter().map(|mut files| files.swap_remove(0).1).collect()
+}
+
+/// Frames of all packs that are deltas, with their bases; and ids that have a full copy.
+fn deltas(fixture: &Fixture) -> (Vec<Vec<Base>>, HashSet<ChunkId>) {
+    let repo = fixture.open("deltas");
+    let (mut deltas, mut full) = (Vec::new(), HashSet::new());
+    for name in fixture.names("index/") {
+        let id = name.strip_prefix("index/").unwrap().parse().unwrap();
+        for info in repo.load_segment(id).unwrap() {
+            let Footer { frames, chunks, bases, .. } = info.footer;
+            let (mut chunks, mut bases) = (&chunks[..], &bases[..]);
+            for frame in frames {
+                let of_frame = chunks.split_off(..frame.chunk_count as usize).unwrap();
+                let bases = bases.split_off(..frame.base_count as usize).unwrap();
+                match frame.kind {
+                    FrameKind::Full => full.extend(of_frame.iter().map(|chunk| chunk.id)),
+                    FrameKind::Delta => deltas.push(bases.to_vec()),
+                }
+            }
+        }
+    }
+    (deltas, full)
+}
+
+#[test]
+fn twenty_rounds_cost_little_and_all_come_back() {
+    let fixture = Fixture::new();
+    let (contents, summaries) = rounds(&fixture, 20, true);
+    assert!(read(&fixture) == contents);
+    let plain = Fixture::new();
+    let (_, plainly) = rounds(&plain, 20, false);
+    assert!(deltas(&plain).0.is_empty());
+    let stored = |of: &[BackupSummary]| -> u64 { of.iter().map(|it| it.totals.data_stored).sum() };
+    let (with, without) = (stored(&summaries[1..]), stored(&plainly[1..]));
+    assert!(with * 4 < without, "{with} and {without} without deltas");
+    // Every base is a full chunk, never itself a difference.
+    let (deltas, full) = deltas(&fixture);
+    assert!(!deltas.is_empty());
+    for base in deltas.iter().flatten() {
+        assert!(full.contains(&base.id), "{}", base.id);
+    }
+}
+
+#[test]
+fn what_grows_for_long_is_stored_full_again() {
+    let fixture = Fixture::new();
+    let (contents, summaries) = rounds(&fixture, 40, true);
+    assert!(read(&fixture) == contents);
+    let stored: Vec<u64> = summaries.iter().map(|it| it.totals.data_stored).collect();
+    let third = |range: std::ops::Range<usize>| stored[range].iter().sum::<u64>();
+    assert!(third(21..40) < third(1..21) * 3 / 2, "{stored:?}");
+}
+
+#[test]
+fn a_lost_base_is_damage_and_the_next_backup_stores_anew_what_needs_it() {
+    let fixture = Fixture::new();
+    fixture.file("other", b"needs no base");
+    let (_, _) = rounds(&fixture, 1, true);
+    let first: HashSet<PackId> = fixture.packs(Purpose::Data).into_iter().collect();
+    let mut table = Table::new(30_000);
+    table.change();
+    fixture.file("table", &table.bytes());
+    fixture.backup("second");
+    assert!(!deltas(&fixture).0.is_empty());
+    for pack in &first {
+        fixture.memory.delete(&pack_name(*pack)).unwrap();
+    }
+    let error = fixture.read_all().unwrap_err();
+    assert!(error.kind().is_damage(), "{error}");
+
+    // Nothing changed, but what the parent gives is looked up: its bases are gone.
+    fixture.backup("third");
+    let repo = fixture.open("newest");
+    let newest = repo.snapshots(true, &Silent).unwrap().pop().unwrap().1;
+    let reader = repo.reader(&Silent).unwrap();
+    let mut read = Vec::new();
+    let entries = reader.entries(&[&newest.sources[0]], &[], &mut |_, entry| {
+        if entry.path.name() == b"table" {
+            reader.write_file(&entry, &mut read)?;
+        }
+        Ok(true)
+    });
+    entries.unwrap();
+    assert!(read == table.bytes());
+    // The same ids are there full and as differences by now; both lead to the same bytes.
+    let (_, full) = deltas(&fixture);
+    assert!(!full.is_empty());
+}
+
+#[test]
+fn a_flipped_bit_in_a_base_is_told_and_never_given_out() {
+    let fixture = Fixture::new();
+    let (contents, _) = rounds(&fixture, 2, true);
+    let mut damaged = 0;
+    for pack in fixture.packs(Purpose::Data) {
+        let name = pack_name(pack);
+        let bytes = fixture.memory.get(&name, u64::MAX).unwrap();
+        for position in [100, bytes.len() / 3, bytes.len() / 2] {
+            let mut flipped = bytes.clone();
+            flipped[position] ^= 1;
+            fixture.memory.delete(&name).unwrap();
+            fixture.memory.create(&name, &flipped).unwrap();
+            match fixture.read_all() {
+                Err(error) => {
+                    assert!(error.to_string().contains(&pack.to_string()), "{error}");
+                    damaged += 1;
+                }
+                Ok(files) => assert!(files.iter().map(|it| &it[0].1).eq(&contents)),
+            }
+        }
+        fixture.memory.delete(&name).unwrap();
+        fixture.memory.create(&name, &bytes).unwrap();
+    }
+    assert!(damaged > 2, "{damaged}");
+}
+
+#[test]
+fn hosts_store_differences_from_what_others_have_stored() {
+    let fixture = Fixture::new();
+    let mut table = Table::new(30_000);
+    let mut contents = Vec::new();
+    let mut backup_as = |host: &str, table: &Table| {
+        fixture.file("table", &table.bytes());
+        contents.push(table.bytes());
+        let mut options = fixture.tree();
+        options.host = host.to_owned();
+        let repo = fixture.open(&format!("{host} {}", contents.len()));
+        backup(&repo, options, &Silent).unwrap().totals.data_stored
+    };
+    let whole = backup_as("a", &table);
+    table.change();
+    // The other host has no parent: everything is full.
+    assert!(backup_as("b", &table) > whole / 2);
+    table.change();
+    assert!(backup_as("a", &table) < whole / 4);
+    assert!(backup_as("b", &table) < whole / 20);
+    table.change();
+    assert!(backup_as("b", &table) < whole / 4);
+    assert!(read(&fixture) == contents);
+    let (deltas, full) = deltas(&fixture);
+    assert!(deltas.iter().flatten().all(|base| full.contains(&base.id)));
+}
