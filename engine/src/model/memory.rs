@@ -1,5 +1,7 @@
 //! The bound on memory, and what it leaves to each stage.
 
+use super::{FrameKind, FramePlace};
+
 /// Bytes that do not depend on the bound: frames being gathered and on their way, caches of frames and
 /// of the walk, the states of compressors of the default level, the table of packs.
 const FIXED_LEN: u64 = 42 << 20;
@@ -22,6 +24,17 @@ impl MemoryBound {
     #[must_use]
     pub fn new(bytes: u64) -> Self {
         Self(bytes.clamp(Self::MIN, Self::MAX))
+    }
+
+    /// Bytes of plaintext in memory while a frame is opened: a delta stands beside its prefix, which comes
+    /// from a frame of the usual length, sealed and opened.
+    #[must_use]
+    pub fn opened_len(frame: &FramePlace) -> u64 {
+        let plain_len = u64::from(frame.plain_len);
+        match frame.kind {
+            FrameKind::Full => plain_len,
+            FrameKind::Delta => plain_len + (9 << 20),
+        }
     }
 
     fn free(self) -> u64 {

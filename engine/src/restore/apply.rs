@@ -13,7 +13,7 @@ use super::links::Links;
 use super::origin::{FramePlace, PackNumber, Prove};
 use super::report::{Report, add};
 use crate::error::{Error, Kind, Result};
-use crate::model::NodeRef;
+use crate::model::{MemoryBound, NodeRef};
 use crate::observe::Action;
 use crate::target::{DatabaseCheck, Durability, FilePlan, Outcome, Target};
 
@@ -30,6 +30,7 @@ const CLONE_LEN_MIN: u64 = 1 << 20;
 /// What gives the bytes of frames and chunks: the part of the origin that threads may use.
 pub(super) struct Bytes<'a> {
     pub(super) frame: &'a (dyn Fn(&super::origin::Place) -> Result<Arc<Vec<u8>>> + Sync + 'a),
+    pub(super) needs: &'a (dyn Fn(&super::origin::Place) -> (PackNumber, u32) + Sync + 'a),
     pub(super) prove: &'a Prove<'a>,
     pub(super) chunk: &'a (dyn Fn(&NodeRef) -> Result<Vec<u8>> + Sync + 'a),
 }
@@ -57,8 +58,9 @@ impl Writer<'_> {
     pub(super) fn write(&self, batch: &mut Batch) {
         batch.pieces.sort_unstable_by_key(|piece| (frame_of(piece), piece.file, piece.at));
         let batch = &*batch;
-        let groups: Vec<Group<'_>> =
+        let mut groups: Vec<Group<'_>> =
             batch.pieces.chunk_by(|a, b| frame_of(a) == frame_of(b)).collect();
+        groups.sort_by_cached_key(|group| group.first().map(|it| (self.bytes.needs)(&it.place)));
         let empty: Vec<&BatchFile> = batch
             .files
             .iter()
@@ -104,8 +106,8 @@ impl Writer<'_> {
         if !group.iter().any(is_needed) {
             return;
         }
-        let plain_len = u64::from(first.place.frame.plain_len);
-        gate.enter(plain_len);
+        let held_len = MemoryBound::opened_len(&first.place.frame);
+        gate.enter(held_len);
         let plain = (self.bytes.frame)(&first.place);
         match plain.and_then(|plain| self.prove(group, &plain).map(|()| plain)) {
             Ok(plain) => {
@@ -116,7 +118,7 @@ impl Writer<'_> {
             }
             Err(error) => self.write_from_copies(batch, group, &error),
         }
-        gate.leave(plain_len);
+        gate.leave(held_len);
     }
 
     /// Brings a run of the existing file over, in steps that can be interrupted.

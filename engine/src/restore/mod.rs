@@ -282,7 +282,8 @@ fn run<'a>(
     let (send_planned, planned) = sync_channel(1);
     let (send_written, written) = sync_channel(1);
     let cores = thread::available_parallelism().map_or(1, usize::from);
-    let bytes = Bytes { frame: origin.frame, prove: origin.prove, chunk: origin.chunk };
+    let Origin { frame, needs, prove, chunk, .. } = *origin;
+    let bytes = Bytes { frame, needs, prove, chunk };
     let thread_count = cores.clamp(1, THREAD_COUNT_MAX);
     let writer = Writer {
         bytes: &bytes,

@@ -7,7 +7,8 @@ use super::{RestoreOptions, RestoreSummary, restore_origins};
 use crate::error::{Error, Kind, Result};
 use crate::manifest::{Entries, chunks_of, decode_xattrs};
 use crate::model::{
-    Class, Content, NodeRef, Purpose, Snapshot, SnapshotState, Source, SourceStatus, Xattr, Xattrs,
+    Class, Content, FrameKind, NodeRef, Purpose, Snapshot, SnapshotState, Source, SourceStatus,
+    Xattr, Xattrs,
 };
 use crate::observe::{Event, Observer};
 use crate::repo::{ChunkReader, Repository, sources_of};
@@ -137,7 +138,12 @@ fn restore_held(
         let first = places.first().copied();
         first.ok_or_else(|| Error::new(Kind::Corrupt, format!("chunk {} has no place", chunk.id)))
     };
-    let frame = |place: &Place| reader.frame(place).map(Arc::new);
+    // Kept for a while: the next frames may be differences from its chunks.
+    let frame = |place: &Place| match place.frame.kind {
+        FrameKind::Full => reader.cached_frame(place),
+        FrameKind::Delta => reader.frame(place).map(Arc::new),
+    };
+    let needs = |place: &Place| reader.needs(place);
     let prove = |chunk: &NodeRef, place: &Place, plain: &[u8]| {
         reader.checked(chunk.class, Purpose::Data, &chunk.id, place, plain).map(|_| ())
     };
@@ -152,6 +158,7 @@ fn restore_held(
             attributes: &attributes,
             place: &place,
             frame: &frame,
+            needs: &needs,
             prove: &prove,
             is_chunk: &is_chunk,
             chunk: &chunk,

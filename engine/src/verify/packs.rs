@@ -7,7 +7,8 @@ use super::structure::Checked;
 use crate::error::{Error, Kind, Result};
 use crate::index::Index;
 use crate::model::{
-    Class, FramePlace, FrameView, PackId, PackInfo, PackMeta, PackNumber, Place, Record, RecordBody,
+    Class, FramePlace, FrameView, MemoryBound, PackId, PackInfo, PackMeta, PackNumber, Place,
+    Record, RecordBody,
 };
 use crate::observe::{Event, Observer, Progress};
 use crate::pack;
@@ -236,7 +237,7 @@ fn open(
     pack::check_chunks(repo.keyring(), meta.class, meta.purpose, &plain, view.chunks)
 }
 
-/// Runs of frames that expand to at most `plain_len` bytes together, or of one.
+/// Runs of frames that take at most `plain_len` bytes together once they are opened, or of one.
 fn windows<'v, 'f>(
     views: &'v [FrameView<'f>],
     plain_len: u64,
@@ -245,7 +246,7 @@ fn windows<'v, 'f>(
     std::iter::from_fn(move || {
         let mut bytes = 0;
         let fits = |view: &&FrameView<'f>| {
-            bytes += u64::from(view.place.plain_len);
+            bytes += MemoryBound::opened_len(&view.place);
             bytes <= plain_len
         };
         let count = rest.iter().take_while(fits).count().max(1);
