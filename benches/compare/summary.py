@@ -12,7 +12,8 @@ def table(report):
     steps = list(dict.fromkeys(one["step"] for one in report["medians"]))
     rows = [["time", *corpora]]
     rows += [[step, *[_cell(_times(report, corpus, step)) for corpus in corpora]] for step in steps]
-    rows.append(["bytes added by changes", *[_cell(_added(report, corpus)) for corpus in corpora]])
+    added = [_cell(_added(report, corpus)) for corpus in corpora]
+    rows += [["bytes added by changes", *added]] if "changed" in steps else []
     rows.append(["bytes stored by all backups", *[_cell(_stored(report, corpus)) for corpus in corpora]])
     return rows
 

@@ -4,6 +4,7 @@ mod browse;
 mod commands;
 mod compare;
 mod crashes;
+mod differences;
 mod fuzz_smoke;
 mod harm;
 mod histories;

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use crate::harm::support::{
     Picture, Ran, Site, assert_objects_are_whole, backup_arguments, grow, ids, noise, put_back,
+    table,
 };
 
 /// Runs `step` with 1, 2, … until it says that the run was not killed; the number of kills.
@@ -42,11 +43,14 @@ fn a_backup_killed_at_any_write_loses_nothing_and_the_next_one_needs_no_help() {
     let site = Site::new();
     let tree = site.path("tree");
     grow(&tree, 1);
+    fs::write(tree.join("table"), table(1)).unwrap();
     let first = (site.backup(&tree), Picture::of(&tree));
     fs::write(tree.join("text"), "second").unwrap();
+    fs::write(tree.join("table"), table(2)).unwrap();
     fs::write(tree.join("folder/second"), noise(2, 70_000)).unwrap();
     let second = (site.backup(&tree), Picture::of(&tree));
     fs::write(tree.join("folder/third"), noise(3, 90_000)).unwrap();
+    fs::write(tree.join("table"), table(3)).unwrap();
     fs::remove_file(tree.join("folder/deep/small")).unwrap();
     let third = Picture::of(&tree);
     let kept = [("repo", "repo-kept"), ("state", "state-kept"), ("state.cache", "cache-kept")];

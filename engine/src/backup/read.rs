@@ -1,6 +1,7 @@
 //! Readers: open files, read them, cut them, name the chunks. Several work at once.
 
 use std::io;
+use std::sync::Arc;
 
 use crossbeam_channel::{Receiver, Sender};
 
@@ -161,13 +162,17 @@ impl Reading<'_> {
         Ok(output)
     }
 
+    fn older_node(&self, node: &NodeRef) -> Result<Arc<Vec<u8>>, Error> {
+        match &self.older {
+            Some((_, reader)) => reader.node(node),
+            None => Err(Error::new(Kind::NotFound, "nothing older is looked at")),
+        }
+    }
+
     /// Reads one file; a change while it is read makes it start again.
     fn file(&self, file: ToRead, action: Action, hand: &mut Hand<'_>) -> Result<Output, Error> {
         let ToRead { mut found, older: content } = file;
-        let get = |node: &NodeRef| match &self.older {
-            Some((_, reader)) => reader.node(node),
-            None => Err(Error::new(Kind::NotFound, "nothing older is looked at")),
-        };
+        let get = |node: &NodeRef| self.older_node(node);
         let older = || {
             let (known, _) = self.older?;
             Some(OlderContent::new(known, content.as_ref()?, &get))
@@ -227,16 +232,26 @@ impl Reading<'_> {
             if !large && self.class == Class::Ordinary {
                 self.scan.look_at_bytes(&found.entry, &hand.piece.bytes[bytes_start..]);
             }
-            let size = stored + holes.iter().map(|hole| hole.len).sum::<u64>();
-            found.entry.kind =
-                EntryKind::File { size, content: Content::Chunks(Vec::new()), holes };
-            let (mut entry, mut extra) = self.finish(found.entry, read_ns);
-            extra.changed = changed;
-            entry.racy |= changed;
+            let read = (Read { stored, holes }, changed, read_ns);
             let chunks = hand.piece.chunks.len() - chunks_start;
-            return Ok(Output::File { entry, action, extra, chunks, large });
+            return Ok(self.read_file(found.entry, read, (action, chunks, large)));
         }
         unreachable!("the last round returns")
+    }
+
+    /// A file that was read from its start to its end.
+    fn read_file(
+        &self,
+        mut entry: Entry,
+        (Read { stored, holes }, changed, read_ns): (Read, bool, i64),
+        (action, chunks, large): (Action, usize, bool),
+    ) -> Output {
+        let size = stored + holes.iter().map(|hole| hole.len).sum::<u64>();
+        entry.kind = EntryKind::File { size, content: Content::Chunks(Vec::new()), holes };
+        let (mut entry, mut extra) = self.finish(entry, read_ns);
+        extra.changed = changed;
+        entry.racy |= changed;
+        Output::File { entry, action, extra, chunks, large }
     }
 
     /// Stores what SQLite reads of a database.

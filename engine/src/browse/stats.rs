@@ -4,7 +4,9 @@ use super::{searchable_root, stop_if_asked, tell_damage};
 use crate::error::Result;
 use crate::index::Marks;
 use crate::manifest::{Names, Start, walk_references};
-use crate::model::{NodeRef, PACK_HEADER_LEN, Place, Purpose, Snapshot, SnapshotId, Source};
+use crate::model::{
+    ChunkId, NodeRef, PACK_HEADER_LEN, Place, Purpose, Snapshot, SnapshotId, Source,
+};
 use crate::observe::{Event, Observer, Progress};
 use crate::repo::{ChunkReader, Repository, parse_pack_name};
 
@@ -99,7 +101,7 @@ fn ratio(plain: u64, stored: u64) -> Option<f64> {
 }
 
 /// Measures `snapshots`, one by one and together, and the store. `is_all` says that they are all there
-/// are, checkpoints included: then what none of them needs is garbage. Takes two bits of memory a
+/// are, checkpoints included: then what none of them needs is garbage. Takes four bits of memory a
 /// chunk. Damage is told to `observer` and counted.
 ///
 /// # Errors
@@ -167,6 +169,8 @@ fn starts(snapshot: &Snapshot) -> impl Iterator<Item = Start> {
 struct Walk<'w> {
     reader: &'w ChunkReader<'w>,
     seen: Marks<'w>,
+    /// Chunks that differences are stored from, whether they are in a content or not.
+    bases: Marks<'w>,
     sizes: Sizes,
     /// Stored bytes before rounding.
     stored: f64,
@@ -177,8 +181,8 @@ struct Walk<'w> {
 impl<'w> Walk<'w> {
     fn new(reader: &'w ChunkReader<'w>) -> Self {
         let sizes = Sizes::default();
-        let seen = Marks::new(reader.index());
-        Self { reader, seen, sizes, stored: 0.0, metadata_stored: 0.0, damaged: 0 }
+        let (seen, bases) = (Marks::new(reader.index()), Marks::new(reader.index()));
+        Self { reader, seen, bases, sizes, stored: 0.0, metadata_stored: 0.0, damaged: 0 }
     }
 
     /// Adds everything below `start`. A lost node is told once; what is behind it is not counted.
@@ -193,8 +197,7 @@ impl<'w> Walk<'w> {
             let place = reader.places(&node.id).map(|places| places.first().copied());
             let readable = match (place, names) {
                 (Ok(place), Names::Data) => {
-                    place.into_iter().for_each(|place| self.count_data(&place));
-                    Ok(())
+                    place.map_or(Ok(()), |place| self.count_data(&node.id, &place))
                 }
                 (Ok(place), Names::Node(_)) => {
                     place.into_iter().for_each(|place| self.metadata_stored += share(&place));
@@ -215,10 +218,19 @@ impl<'w> Walk<'w> {
         Ok(())
     }
 
-    fn count_data(&mut self, place: &Place) {
+    /// Counts a chunk, and what the frame it stands in is stored as the difference from.
+    fn count_data(&mut self, id: &ChunkId, place: &Place) -> Result<()> {
         self.sizes.chunk_count += 1;
         self.sizes.unique_bytes += u64::from(place.len);
-        self.stored += share(place);
+        if !self.bases.contains(id) {
+            self.stored += share(place);
+        }
+        for base in self.reader.index().bases(place) {
+            if self.bases.insert(&base.id) && !self.seen.contains(&base.id) {
+                self.stored += share(&self.reader.full_place(&base.id)?);
+            }
+        }
+        Ok(())
     }
 }
 

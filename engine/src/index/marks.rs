@@ -22,6 +22,14 @@ impl<'i> Marks<'i> {
         Self { index, words: vec![0; count], unknown: HashSet::new() }
     }
 
+    /// True if the chunk is marked.
+    #[must_use]
+    pub fn contains(&self, id: &ChunkId) -> bool {
+        let Some(number) = self.index.entry_number(id) else { return self.unknown.contains(id) };
+        let word = usize::try_from(number / 64).ok().and_then(|word| self.words.get(word));
+        word.is_some_and(|word| word & (1 << (number % 64)) != 0)
+    }
+
     /// Marks a chunk; true if it was not marked.
     pub fn insert(&mut self, id: &ChunkId) -> bool {
         let Some(number) = self.index.entry_number(id) else { return self.unknown.insert(*id) };

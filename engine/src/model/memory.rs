@@ -27,14 +27,26 @@ impl MemoryBound {
     }
 
     /// Bytes of plaintext in memory while a frame is opened: a delta stands beside its prefix, which comes
-    /// from a frame of the usual length, sealed and opened.
+    /// from frames of a MiB, sealed and opened one by one.
     #[must_use]
     pub fn opened_len(frame: &FramePlace) -> u64 {
         let plain_len = u64::from(frame.plain_len);
         match frame.kind {
             FrameKind::Full => plain_len,
-            FrameKind::Delta => plain_len + (9 << 20),
+            FrameKind::Delta => plain_len + (4 << 20),
         }
+    }
+
+    /// Plaintext of frames of bases that may be kept, bytes.
+    #[must_use]
+    pub fn bases_len(self) -> usize {
+        count(self.free() / 5, 1).min(64 << 20)
+    }
+
+    /// The same bound when frames of bases are kept besides.
+    #[must_use]
+    pub fn with_bases(self) -> Self {
+        Self(self.0 - self.bases_len() as u64)
     }
 
     fn free(self) -> u64 {
@@ -101,7 +113,7 @@ mod tests {
                 // The smallest bounds are held but for what at least one or three of each takes.
                 assert!(sum <= bound.max((72 << 20) + state_len), "{bound}: {frames} {parts}");
             }
-            assert!(FIXED_LEN + 2 * memory.plain_len() <= bound);
+            assert!(FIXED_LEN + 2 * memory.plain_len() + memory.bases_len() as u64 <= bound);
         }
         assert_eq!(MemoryBound::new(1), MemoryBound::new(MemoryBound::MIN));
         assert_eq!(MemoryBound::new(MemoryBound::MIN).frame_count(4 << 20, 0), 1);

@@ -127,6 +127,12 @@ impl PackBuilder {
         self.footer.chunks.len()
     }
 
+    /// Bases so far.
+    #[must_use]
+    pub fn base_count(&self) -> usize {
+        self.footer.bases.len()
+    }
+
     /// The class of the pack's chunks.
     #[must_use]
     pub fn class(&self) -> Class {

@@ -13,7 +13,7 @@ use crate::model::{
 use crate::pack;
 
 /// Plaintext of frames kept for the next look, bytes.
-const CACHE_LEN_MAX: usize = 8 << 20;
+const CACHE_LEN: usize = 8 << 20;
 
 /// Reads chunks of one repository; callable from several threads.
 pub struct ChunkReader<'r> {
@@ -27,7 +27,22 @@ impl<'r> ChunkReader<'r> {
     /// A reader over `index`.
     #[must_use]
     pub fn new(repo: &'r Repository, index: Arc<Index>) -> Self {
-        Self { repo, index, cache: Mutex::default(), fetched_bytes: AtomicU64::new(0) }
+        let cache = FrameCache { len_max: CACHE_LEN, frames: Vec::new() };
+        Self { repo, index, cache: Mutex::new(cache), fetched_bytes: AtomicU64::new(0) }
+    }
+
+    /// The same, which keeps more frames: chunks stored as differences have their bases in frames of all the
+    /// rounds in which one of them was stored full.
+    #[must_use]
+    pub fn for_differences(self) -> Self {
+        self.cache().len_max = CACHE_LEN + self.repo.memory().bases_len();
+        self
+    }
+
+    /// The repository.
+    #[must_use]
+    pub fn repository(&self) -> &'r Repository {
+        self.repo
     }
 
     /// The bound on memory.
@@ -192,12 +207,7 @@ impl<'r> ChunkReader<'r> {
         }
         let mut prefix = Vec::new();
         for base in bases {
-            let mut copies = self.places(&base.id)?;
-            copies.retain(|copy| copy.frame.kind == FrameKind::Full);
-            if copies.is_empty() {
-                let what = format!("base {} has no full copy", base.id);
-                return Err(Error::new(Kind::Corrupt, what));
-            }
+            let copies = self.full_places(&base.id)?;
             let bytes = self.first_intact(copies, class, Purpose::Data, &base.id)?;
             let start = base.offset as usize;
             let range = start.checked_add(base.len as usize).and_then(|end| bytes.get(start..end));
@@ -219,6 +229,25 @@ impl<'r> ChunkReader<'r> {
         let base = bases.first().and_then(|base| self.places(&base.id).ok()?.first().copied());
         let Place { pack, frame, .. } = base.unwrap_or(*place);
         (pack, frame.position)
+    }
+
+    /// The places of full copies of a base, at least one.
+    fn full_places(&self, id: &ChunkId) -> Result<Vec<Place>> {
+        let mut copies = self.places(id)?;
+        copies.retain(|copy| copy.frame.kind == FrameKind::Full);
+        if copies.is_empty() {
+            return Err(Error::new(Kind::Corrupt, format!("base {id} has no full copy")));
+        }
+        Ok(copies)
+    }
+
+    /// Where a full copy of a base stands.
+    ///
+    /// # Errors
+    /// `Corrupt` when there is none.
+    pub fn full_place(&self, id: &ChunkId) -> Result<Place> {
+        let copies = self.full_places(id)?;
+        copies.first().copied().ok_or_else(|| Error::new(Kind::Corrupt, format!("base {id}")))
     }
 
     fn pack_label(&self, place: &Place) -> String {
@@ -249,8 +278,9 @@ pub(super) fn open_frame(
 type FrameKey = (PackNumber, u32);
 
 /// The most recently used frames, newest last.
-#[derive(Default)]
 struct FrameCache {
+    /// Bytes of their plaintext.
+    len_max: usize,
     frames: Vec<(FrameKey, Arc<Vec<u8>>)>,
 }
 
@@ -266,7 +296,7 @@ impl FrameCache {
     fn insert(&mut self, key: FrameKey, frame: Arc<Vec<u8>>) {
         self.frames.push((key, frame));
         let mut len: usize = self.frames.iter().map(|(_, frame)| frame.len()).sum();
-        while len > CACHE_LEN_MAX && self.frames.len() > 1 {
+        while len > self.len_max && self.frames.len() > 1 {
             len -= self.frames.remove(0).1.len();
         }
     }

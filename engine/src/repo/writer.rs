@@ -34,6 +34,8 @@ const FRAME_QUEUE_COUNT: usize = 2;
 const PACK_QUEUE_COUNT: usize = 2;
 /// Chunks of a frame at most: a pack holds several frames of the tiniest files.
 const FRAME_CHUNK_COUNT_MAX: usize = 16_384;
+/// Bases of a frame at most, well below what a pack may have.
+const FRAME_BASE_COUNT_MAX: usize = 4096;
 /// Plaintext target of a frame of metadata, bytes: looked into at random, so smaller than for data.
 const METADATA_FRAME_LEN: usize = 1 << 20;
 /// Plaintext target of a delta frame, bytes. All its bases are read for each of its chunks.
@@ -169,6 +171,7 @@ impl FrameJob {
     fn is_full(&self, plain_len: usize, older: &Older, target: usize) -> bool {
         self.plain.len() + plain_len > target
             || self.chunks.len() >= FRAME_CHUNK_COUNT_MAX
+            || self.older.bases.len() + older.bases.len() > FRAME_BASE_COUNT_MAX
             || self.older.prefix_len() + older.prefix_len() > u64::from(limits::PREFIX_LEN_MAX)
     }
 }

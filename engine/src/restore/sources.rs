@@ -59,7 +59,7 @@ pub fn restore(
         refuse_unknown(repo, snapshot)?;
         held.extend(others(snapshot, only));
     }
-    let reader = repo.reader(observer)?;
+    let reader = repo.reader(observer)?.for_differences();
     let restored = restore_held(&reader, snapshot.state, &held, options, observer);
     let mut summary = restored.map_err(|error| match error.kind() {
         Kind::NotFound if sealed > 0 => sealed_away(),

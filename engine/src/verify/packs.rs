@@ -1,5 +1,7 @@
 //! Bytes: each pack hashes to its name, each frame opens, expands and holds its chunks.
 
+use std::sync::Arc;
+
 use rayon::prelude::*;
 
 use super::Report;
@@ -27,18 +29,21 @@ pub(super) fn verify(
         bytes_total: listed.iter().map(|(_, len)| len).sum(),
         ..Progress::default()
     };
+    let reader = ChunkReader::new(repo, Arc::clone(&checked.index)).for_differences();
     for (id, len) in listed {
         let number = checked.index.find_pack(&id);
-        let before = report.findings.len();
-        match verify_pack(repo, checked, (id, len, number), report, observer, &mut progress) {
-            // What the store cannot give of this pack is damage of it, and the others are read on.
-            Err(error) if error.kind().is_damage() => {
-                report.find(observer, format!("pack {id}"), error);
-                number.into_iter().for_each(|number| checked.health.set_bad_pack(number));
-            }
-            outcome => outcome?,
-        }
-        if report.findings.len() > before && number.is_some() {
+        let is_bad =
+            match verify_pack(&reader, checked, (id, len, number), report, observer, &mut progress)
+            {
+                // What the store cannot give of this pack is damage of it, and the others are read on.
+                Err(error) if error.kind().is_damage() => {
+                    report.find(observer, format!("pack {id}"), error);
+                    number.into_iter().for_each(|number| checked.health.set_bad_pack(number));
+                    true
+                }
+                outcome => outcome?,
+            };
+        if is_bad && number.is_some() {
             record(repo, id, report, observer);
         }
         progress.files_done += 1;
@@ -65,38 +70,45 @@ fn record(repo: &Repository, id: PackId, report: &Report, observer: &dyn Observe
     }
 }
 
+/// Verifies one pack; true if its own bytes are damaged. Frames whose bases are lost are findings too,
+/// but of other packs.
 fn verify_pack(
-    repo: &Repository,
+    reader: &ChunkReader<'_>,
     checked: &mut Checked,
     (id, len, number): (PackId, u64, Option<PackNumber>),
     report: &mut Report,
     observer: &dyn Observer,
     progress: &mut Progress,
-) -> Result<()> {
+) -> Result<bool> {
     let object = format!("pack {id}");
-    let name = pack_name(id);
+    let (repo, name) = (reader.repository(), pack_name(id));
     let read = |offset: u64, len: usize| repo.store().get_range(&name, offset, len);
     let info = match pack::read_footer(repo.keyring(), id, len, &read) {
         Ok(info) => info,
         Err(error) => {
             let error = error.context("footer");
-            return bad_pack(error, &object, number, checked, report, observer);
+            return bad_pack(error, &object, number, checked, report, observer).map(|()| true);
         }
     };
+    let mut is_bad = false;
     if let Some(number) = number
         && !is_told_by(&checked.index, number, &info)
     {
         report.find(observer, object.as_str(), "its footer and its index tell differently of it");
         checked.health.set_bad_pack(number);
+        is_bad = true;
     }
     let told = (object.as_str(), number);
-    match verify_bytes(repo, checked, (&info, len, told), report, observer, progress) {
-        Ok(()) => {}
+    match verify_bytes(reader, checked, (&info, len, told), report, observer, progress) {
+        Ok(is_damaged) => is_bad |= is_damaged,
         // A disk that cannot read these bytes may still read other packs.
-        Err(error) => bad_pack(error, &object, number, checked, report, observer)?,
+        Err(error) => {
+            bad_pack(error, &object, number, checked, report, observer)?;
+            is_bad = true;
+        }
     }
     report.bytes += len;
-    Ok(())
+    Ok(is_bad)
 }
 
 /// Tells damage of a whole pack; another error is the caller's.
@@ -116,20 +128,20 @@ fn bad_pack(
     Ok(())
 }
 
-/// Reads a pack from its first byte to its last: every frame, and the hash of all.
+/// Reads a pack from its first byte to its last: every frame, and the hash of all. True if something of it is
+/// damaged, and not only bases of its frames.
 fn verify_bytes(
-    repo: &Repository,
+    reader: &ChunkReader<'_>,
     checked: &mut Checked,
     (info, len, (object, number)): (&PackInfo, u64, (&str, Option<PackNumber>)),
     report: &mut Report,
     observer: &dyn Observer,
     progress: &mut Progress,
-) -> Result<()> {
-    let name = pack_name(info.id);
+) -> Result<bool> {
+    let (repo, name) = (reader.repository(), pack_name(info.id));
     let read = |offset: u64, len: usize| repo.store().get_range(&name, offset, len);
     let mut hasher = blake3::Hasher::new();
     hasher.update(&read(0, crate::crypto::HEADER_LEN)?);
-    let reader = ChunkReader::new(repo, std::sync::Arc::clone(&checked.index));
     let views: Vec<FrameView<'_>> = info.footer.views().collect();
     // While one is checked, the next is read and hashed. Two windows stand there sealed, and one opened and
     // expanded: three times the bound on what is opened, as before with one window of it.
@@ -143,6 +155,7 @@ fn verify_bytes(
             Ok::<_, Error>(Some((window, bytes)))
         }
     };
+    let mut is_bad = false;
     let mut next = read_next()?;
     while let Some((window, bytes)) = next {
         if observer.is_interrupted() {
@@ -150,10 +163,10 @@ fn verify_bytes(
         }
         let (bad, read) = std::thread::scope(|scope| {
             let reading = scope.spawn(&mut read_next);
-            let bad = bad_frames(repo, &reader, info, window, &bytes);
+            let bad = bad_frames(repo, reader, info, window, &bytes);
             (bad, reading.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
         });
-        for (place, error) in bad {
+        for (place, Failed { error, is_base }) in bad {
             match error.kind() {
                 // Without the keys of class S its packs are only hashed.
                 Kind::WrongKey => continue,
@@ -161,6 +174,7 @@ fn verify_bytes(
                 kind if !kind.is_damage() => return Err(error),
                 _ => {}
             }
+            is_bad |= !is_base;
             report.find(observer, format!("{object}, frame at byte {}", place.position), error);
             if let Some(number) = number {
                 checked.health.set_bad_frame(number, place.position);
@@ -177,8 +191,16 @@ fn verify_bytes(
     if *hasher.finalize().as_bytes() != info.id.0 {
         report.find(observer, object, "its bytes do not hash to its name");
         number.into_iter().for_each(|number| checked.health.set_bad_pack(number));
+        is_bad = true;
     }
-    Ok(())
+    Ok(is_bad)
+}
+
+/// Why a frame does not hold what it should.
+struct Failed {
+    error: Error,
+    /// A base of it cannot be had: the frame itself may be good.
+    is_base: bool,
 }
 
 /// Where the first frame begins and the last one ends, bytes into the pack.
@@ -197,13 +219,13 @@ fn bad_frames(
     info: &PackInfo,
     window: &[FrameView<'_>],
     bytes: &[u8],
-) -> Vec<(FramePlace, Error)> {
+) -> Vec<(FramePlace, Failed)> {
     let start = window.first().map_or(0, |view| view.place.position);
     let check = |view: &FrameView<'_>| {
         let from = (view.place.position - start) as usize;
         let sealed = bytes.get(from..from + view.place.sealed_len as usize);
         let opened = open(repo, reader, info, view, sealed.unwrap_or_default());
-        opened.err().map(|error| (view.place, error))
+        opened.err().map(|failed| (view.place, failed))
     };
     window.par_iter().filter_map(check).collect()
 }
@@ -227,14 +249,19 @@ fn open(
     info: &PackInfo,
     view: &FrameView<'_>,
     sealed: &[u8],
-) -> Result<()> {
+) -> std::result::Result<(), Failed> {
     let meta: PackMeta = info.meta();
     if meta.class == Class::S && !repo.keyring().has_secrets() {
         return Ok(());
     }
-    let prefix = reader.prefix_of(meta.class, view.bases)?;
-    let plain = pack::open_frame(repo.keyring(), &meta, &view.place, sealed, prefix.as_deref())?;
-    pack::check_chunks(repo.keyring(), meta.class, meta.purpose, &plain, view.chunks)
+    let prefix = reader.prefix_of(meta.class, view.bases);
+    let prefix = prefix.map_err(|error| Failed { error, is_base: true })?;
+    let keyring = repo.keyring();
+    let opened = pack::open_frame(keyring, &meta, &view.place, sealed, prefix.as_deref());
+    let checked = opened.and_then(|plain| {
+        pack::check_chunks(keyring, meta.class, meta.purpose, &plain, view.chunks)
+    });
+    checked.map_err(|error| Failed { error, is_base: false })
 }
 
 /// Runs of frames that take at most `plain_len` bytes together once they are opened, or of one.

@@ -48,26 +48,52 @@ fn commands_keep_to_the_smallest_bound() {
     for number in 0..16_u8 {
         Entropy::fixed(&[number]).fill(&mut noise);
         make::file(&scene.source, format!("noise-{number}"), &noise);
-        let line = |line: u64| format!("{number} {line} {:016x}\n", line * line * line);
+    }
+    write_texts(&scene, 0);
+    database(&scene.source.join("app.db"));
+    let targets = [scene.fresh_target(), scene.fresh_target()];
+    let source = scene.source.to_str().unwrap();
+    let target = targets[0].to_str().unwrap();
+    keep_to_the_bound(
+        &scene,
+        &[
+            &["backup", source],
+            &["backup", "--force", source],
+            &["backup", "--force", "--compression", "max", source],
+            &["restore", "latest", "--target", target],
+            &["check"],
+            &["verify"],
+        ],
+    );
+    // What changed is stored as differences.
+    write_texts(&scene, 1);
+    let database = rusqlite::Connection::open(scene.source.join("app.db")).unwrap();
+    database.execute_batch("UPDATE it SET t = 'changed' WHERE i % 10 = 0").unwrap();
+    let target = targets[1].to_str().unwrap();
+    keep_to_the_bound(
+        &scene,
+        &[&["backup", source], &["restore", "latest", "--target", target], &["verify"]],
+    );
+}
+
+/// 16 files of 5 MiB, of which a line in a hundred tells the round.
+fn write_texts(scene: &Scene, round: u64) {
+    for number in 0..16 {
+        let line = |line: u64| {
+            let changed = if line.is_multiple_of(100) { round } else { 0 };
+            format!("{number} {line} {changed} {:016x}\n", line * line * line)
+        };
         let text: Vec<u8> = (0..).flat_map(|it| line(it).into_bytes()).take(5 * MIB).collect();
         make::file(&scene.source, format!("text-{number}"), &text);
     }
-    database(&scene.source.join("app.db"));
+}
+
+fn keep_to_the_bound(scene: &Scene, runs: &[&[&str]]) {
     let bound = format!("{BOUND_MIB}M");
-    let target = scene.fresh_target();
-    let (source, target) = (scene.source.to_str().unwrap(), target.to_str().unwrap());
-    let runs: [&[&str]; 6] = [
-        &["backup", source],
-        &["backup", "--force", source],
-        &["backup", "--force", "--compression", "max", source],
-        &["restore", "latest", "--target", target],
-        &["check"],
-        &["verify"],
-    ];
     for run in runs {
         // As on a machine with many processors.
         let mut command = scene.command();
-        command.env("RAYON_NUM_THREADS", "16").args(["-q", "--memory", &bound]).args(run);
+        command.env("RAYON_NUM_THREADS", "16").args(["-q", "--memory", &bound]).args(*run);
         let peak = peak(&mut command);
         assert!(peak > 0 && peak <= BOUND_MIB, "{run:?} took {peak} MiB");
     }

@@ -3,7 +3,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::support::{Picture, Site, backup_arguments, grow, noise, objects, overwrite, put_back};
+use super::support::{
+    Picture, Site, backup_arguments, grow, noise, objects, overwrite, put_back, table,
+};
 
 #[derive(Debug, Clone, Copy)]
 enum Harm {
@@ -39,6 +41,7 @@ fn two_snapshots() -> (Site, PathBuf, Vec<(String, Picture)>) {
             grow(&tree, seed);
         }
         fs::write(tree.join(format!("folder/of {seed}")), noise(seed + 100, 60_000)).unwrap();
+        fs::write(tree.join("table"), table(seed)).unwrap();
         taken.push((site.backup(&tree), Picture::of(&tree)));
     }
     (site, tree, taken)

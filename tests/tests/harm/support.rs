@@ -226,6 +226,15 @@ pub fn grow(tree: &Path, seed: u64) {
     fs::hard_link(tree.join("text"), tree.join("folder/twin")).unwrap();
 }
 
+/// A table whose rows change a little from round to round: it is stored as differences.
+pub fn table(round: u64) -> String {
+    let row = |number: u64| {
+        let changed = (1..=round).rev().find(|round| number % 97 == round % 97).unwrap_or(0);
+        format!("{number:06} {:010} row as of round {changed}\n", number * number % 1_000_003)
+    };
+    (0..10_000).map(row).collect()
+}
+
 /// Copies a folder of files and folders, modes kept.
 pub fn copy_folder(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();

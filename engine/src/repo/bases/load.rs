@@ -9,9 +9,6 @@ use crate::model::{Base, ChunkId, Class, FrameKind, PackNumber, Place, Purpose};
 use crate::pack;
 use crate::repo::{Known, Repository, reader};
 
-/// Frames kept: chunks that follow each other have their bases in a few.
-const FRAME_COUNT: usize = 4;
-
 /// A frame that one thread opens and others wait for; none if it cannot be had.
 type Opened = Arc<OnceLock<Option<Vec<u8>>>>;
 
@@ -19,13 +16,16 @@ type Opened = Arc<OnceLock<Option<Vec<u8>>>>;
 pub(in crate::repo) struct BaseLoader<'r> {
     repo: &'r Repository,
     known: Known<'r>,
+    /// Plaintext of frames kept, bytes: chunks that follow each other have their bases in frames of all the
+    /// rounds in which one of them was stored full.
+    len_max: usize,
     /// Newest last.
     opened: Mutex<Vec<((PackNumber, u32), Opened)>>,
 }
 
 impl<'r> BaseLoader<'r> {
     pub(in crate::repo) fn new(repo: &'r Repository, known: Known<'r>) -> Self {
-        Self { repo, known, opened: Mutex::default() }
+        Self { repo, known, len_max: repo.memory().bases_len(), opened: Mutex::default() }
     }
 
     /// The chunks that `bases` are ranges of.
@@ -66,8 +66,14 @@ impl<'r> BaseLoader<'r> {
         let entry = found.map_or_else(|| (key, Opened::default()), |found| all.remove(found));
         let opened = Arc::clone(&entry.1);
         all.push(entry);
-        if all.len() > FRAME_COUNT {
-            all.remove(0);
+        // As long as their plaintext is when they are opened.
+        let len = |(_, opened): &(_, Opened)| match opened.get() {
+            Some(frame) => frame.as_ref().map_or(0, Vec::len),
+            None => place.frame.plain_len as usize,
+        };
+        let mut sum: usize = all.iter().map(len).sum();
+        while sum > self.len_max && all.len() > 1 {
+            sum -= len(&all.remove(0));
         }
         opened
     }

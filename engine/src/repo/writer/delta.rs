@@ -29,6 +29,11 @@ impl<'r> Deltas<'r> {
         Self { repo, known, bases: BaseLoader::new(repo, known), zstd_level }
     }
 
+    /// True if there is anything that a difference could be from.
+    pub(super) fn may_be(&self) -> bool {
+        self.known.index.entry_count() > 0
+    }
+
     /// The job as a frame: a delta, or full if its bases cannot be had or the time has come.
     pub(super) fn compress(&self, job: FrameJob, full: &Full<'_>) -> Result<framer::Compressed> {
         let Some((compressed, prefix)) = self.delta(&job) else { return full(job) };

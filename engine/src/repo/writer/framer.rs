@@ -21,6 +21,8 @@ use crate::store::Staged;
 const METADATA_PACK_LEN: u64 = 4 << 20;
 /// Chunks after which a pack is closed, well below the limit of the format.
 const PACK_CHUNK_COUNT: usize = 65_536;
+/// Bases after which a pack is closed: those of one more frame still go in.
+const PACK_BASE_COUNT: usize = 131_072;
 
 /// What the store gets, in order.
 pub(super) enum Output<'r> {
@@ -116,7 +118,9 @@ impl<'r> Line<'_, '_, '_, 'r> {
         let repo = self.framer.repo;
         let frame_len = usize::try_from(repo.config().frame_len).unwrap_or(usize::MAX);
         let state_len = frame::extra_state_len(self.framer.zstd_level);
-        let room = repo.memory().frame_count(frame_len, state_len);
+        let memory = repo.memory();
+        let memory = if self.framer.deltas.may_be() { memory.with_bases() } else { memory };
+        let room = memory.frame_count(frame_len, state_len);
         let at_once = rayon::current_num_threads().saturating_mul(2).min(room);
         let (no_job, none_compressed, none_sealed) = (never(), never(), never());
         let mut has_ended = false;
@@ -186,8 +190,9 @@ impl<'r> Line<'_, '_, '_, 'r> {
         let pack = self.open_pack(class, purpose)?;
         let placed = pack.builder.place(frame)?;
         pack.awaited += 1;
-        pack.is_full =
-            pack.builder.len() >= pack.target_len || pack.builder.chunk_count() >= PACK_CHUNK_COUNT;
+        pack.is_full = pack.builder.len() >= pack.target_len
+            || pack.builder.chunk_count() >= PACK_CHUNK_COUNT
+            || pack.builder.base_count() >= PACK_BASE_COUNT;
         let number = pack.number;
         let rooms = [self.rooms.pop().unwrap_or_default(), room];
         self.sealing.push_back((number, spawn(self.pool, move || placed.seal(keyring, rooms))));
