@@ -103,7 +103,7 @@ impl<'a, 'r> Assembler<'a, 'r> {
         chunks: &[(crate::model::ChunkId, u32)],
     ) -> Result<()> {
         self.check_interrupted()?;
-        self.output(output, &mut Rest { bytes, chunks, older: &[], is_base: false })
+        self.output(output, &mut Rest { bytes, chunks, older: &[] })
     }
 
     /// Writes what is there by now as if it were the end, and goes on.
@@ -220,9 +220,8 @@ impl<'a, 'r> Assembler<'a, 'r> {
             let Some(((id, len), chunks)) = rest.chunks.split_first() else { break };
             let Some((bytes, others)) = rest.bytes.split_at_checked(*len as usize) else { break };
             let kept = match rest.older.split_off_first() {
-                Some(older) => Kept::After(older),
-                None if rest.is_base => Kept::AsBase,
-                None => Kept::Alone,
+                Some(Some(older)) => Kept::After(older),
+                _ => Kept::Alone,
             };
             (rest.chunks, rest.bytes) = (chunks, others);
             self.writer.keep_chunk(self.class, *id, bytes, kept)?;
@@ -344,15 +343,13 @@ impl<'a, 'r> Assembler<'a, 'r> {
 struct Rest<'p> {
     bytes: &'p [u8],
     chunks: &'p [(crate::model::ChunkId, u32)],
-    /// What the chunks came from; fewer than chunks if nothing is known.
-    older: &'p [Older],
-    is_base: bool,
+    /// As those of a piece.
+    older: &'p [Option<Older>],
 }
 
 impl<'p> Rest<'p> {
     fn of(piece: &'p Piece) -> Self {
-        let Piece { bytes, chunks, older, is_base } = piece;
-        Self { bytes, chunks, older, is_base: *is_base }
+        Self { bytes: &piece.bytes, chunks: &piece.chunks, older: &piece.older }
     }
 }
 

@@ -20,7 +20,7 @@ const BATCH_COUNT: usize = 512;
 /// Hard-linked files whose content is remembered; further ones are read once for each name.
 pub(super) const LINK_COUNT_MAX: usize = 200_000;
 /// Bytes of a file above which its changed chunks may be stored as differences.
-const OLDER_LEN_MIN: u64 = 256 << 10;
+pub(super) const OLDER_LEN_MIN: u64 = 256 << 10;
 
 /// Work for one reader.
 #[derive(Default)]

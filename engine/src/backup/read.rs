@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crossbeam_channel::{Receiver, Sender};
 
 use super::database::{Databases, Look};
-use super::merge::{Batch, Item, ToRead, Work};
+use super::merge::{Batch, Item, OLDER_LEN_MIN, ToRead, Work};
 use super::scan::Scan;
 use crate::chunk::{Cutter, is_media};
 use crate::crypto::Keyring;
@@ -47,19 +47,19 @@ pub(super) enum Message {
 pub(super) struct Piece {
     pub bytes: Vec<u8>,
     pub chunks: Vec<(ChunkId, u32)>,
-    /// What the chunks came from; fewer than chunks if nothing is known of the last.
-    pub older: Vec<Older>,
-    /// Later chunks may be stored as differences from these.
-    pub is_base: bool,
+    /// Of chunks that later ones may be stored as differences from, what they came from themselves; fewer than
+    /// chunks if the last are none of these.
+    pub older: Vec<Option<Older>>,
 }
 
 impl Piece {
     /// Looks up what the chunks from number `start` on came from.
-    fn follow(&mut self, older: Option<&mut OlderContent<'_>>, start: usize) {
-        let Some(older) = older else { return };
-        self.older.resize_with(start, Older::default);
-        let chunks = self.chunks.iter().skip(start);
-        self.older.extend(chunks.map(|(id, len)| older.next(id, *len)));
+    fn follow(&mut self, mut older: Option<&mut OlderContent<'_>>, start: usize) {
+        self.older.resize_with(start, || None);
+        let mut next = |(id, len): &(ChunkId, u32)| {
+            Some(older.as_mut().map_or_else(Older::default, |older| older.next(id, *len)))
+        };
+        self.older.extend(self.chunks.iter().skip(start).map(&mut next));
     }
 }
 
@@ -342,7 +342,9 @@ impl Reading<'_> {
         let stored = bytes.len() as u64;
         let cutter = self.cutter(bytes, stored);
         cut((self.keyring, self.class), cutter, bytes, true, &mut piece.chunks)?;
-        piece.follow(older.as_mut().filter(|_| cutter.is_delta()), first);
+        if cutter.is_delta() && stored > OLDER_LEN_MIN {
+            piece.follow(older.as_mut(), first);
+        }
         Ok(Ok(Read { stored, holes }))
     }
 
@@ -437,8 +439,10 @@ pub(super) fn stream<'c>(
             carried.reserve_exact(bytes.len() - used + PART_LEN);
             carried.extend_from_slice(&bytes[used..]);
             bytes.truncate(used);
-            let mut piece = Piece { bytes, chunks, older: Vec::new(), is_base: cutter.is_delta() };
-            piece.follow(older.as_mut().filter(|_| cutter.is_delta()), 0);
+            let mut piece = Piece { bytes, chunks, older: Vec::new() };
+            if cutter.is_delta() {
+                piece.follow(older.as_mut(), 0);
+            }
             gone = messages.send(Message::Part(piece)).is_err();
         }
         if end || gone {

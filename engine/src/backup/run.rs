@@ -208,7 +208,7 @@ impl Run<'_> {
         };
         let default = Writing::of(context.repo);
         let zstd_level = options.zstd_level.unwrap_or(default.zstd_level);
-        let writing = Writing { zstd_level, dry_run: options.dry_run };
+        let writing = Writing { zstd_level, dry_run: options.dry_run, deltas: options.deltas };
         let written = write(context.repo, context.known, stored, writing, work)?.1;
         sources.totals.data_added = written.data_added;
         sources.totals.data_stored = written.stored;

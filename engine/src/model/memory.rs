@@ -6,6 +6,10 @@ use super::{FrameKind, FramePlace};
 /// of the walk, the states of compressors of the default level, the table of packs.
 const FIXED_LEN: u64 = 42 << 20;
 
+/// Bytes that a difference takes while it is made: 512 KiB of plaintext and what becomes of it, base chunks
+/// of up to 4 MiB, a prefix, a compressor, and a frame of a MiB being opened.
+const DELTA_LEN: u64 = 8 << 20;
+
 /// Bytes of memory that a command may take, the derivation of a key from a password not counted. It
 /// holds whatever the size of the source, of the repository, and the number of processors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,23 +47,20 @@ impl MemoryBound {
         count(self.free() / 5, 1).min(64 << 20)
     }
 
-    /// The same bound when frames of bases are kept besides.
-    #[must_use]
-    pub fn with_bases(self) -> Self {
-        Self(self.0 - self.bases_len() as u64)
-    }
-
     fn free(self) -> u64 {
         self.0.saturating_sub(FIXED_LEN)
     }
 
     /// Frames of `frame_len` bytes that may be compressed, sealed and verified at once: each stands
     /// there as plaintext, compressed and sealed, takes `state_len` bytes for a compressor, and for
-    /// every two of them a buffer waits for the next. At least 1.
+    /// every two of them a buffer waits for the next. With differences among them, frames of bases are kept
+    /// besides, and each takes at least what one of those does. At least 1.
     #[must_use]
-    pub fn frame_count(self, frame_len: usize, state_len: u64) -> usize {
+    pub fn frame_count(self, frame_len: usize, state_len: u64, has_deltas: bool) -> usize {
         let each = (frame_len as u64).saturating_mul(7) / 2;
-        count(self.free() / 16 * 11, each.saturating_add(state_len)).max(1)
+        let (least, kept) = if has_deltas { (DELTA_LEN, self.bases_len()) } else { (0, 0) };
+        let room = (self.free() / 16 * 11).saturating_sub(kept as u64);
+        count(room, each.max(least).saturating_add(state_len)).max(1)
     }
 
     /// Batches of files, with up to `part_len` bytes each, that may be in work at once: each has a
@@ -104,20 +105,23 @@ mod tests {
             for (frame_len, state_len) in
                 [(64 << 10, 0), (1 << 20, 0), (4 << 20, 0), (4 << 20, 12 << 20)]
             {
-                let count = memory.frame_count(frame_len, state_len);
-                let frames = (count * 3 + count / 2) as u64 * frame_len as u64;
-                let states = count as u64 * state_len;
-                let parts = memory.batch_count(2 << 20) * (4 << 20);
-                let spools = 2 * memory.spool_len(2);
-                let sum = FIXED_LEN + frames + states + (parts + spools) as u64;
-                // The smallest bounds are held but for what at least one or three of each takes.
-                assert!(sum <= bound.max((72 << 20) + state_len), "{bound}: {frames} {parts}");
+                for has_deltas in [false, true] {
+                    let count = memory.frame_count(frame_len, state_len, has_deltas);
+                    let kept = if has_deltas { memory.bases_len() } else { 0 };
+                    let frames = (count * 3 + count / 2) as u64 * frame_len as u64;
+                    let states = count as u64 * state_len;
+                    let parts = memory.batch_count(2 << 20) * (4 << 20);
+                    let spools = 2 * memory.spool_len(2);
+                    let sum = FIXED_LEN + frames + states + (parts + spools + kept) as u64;
+                    // The smallest bounds are held but for what at least one or three of each takes.
+                    assert!(sum <= bound.max((76 << 20) + state_len), "{bound}: {frames} {parts}");
+                }
             }
             assert!(FIXED_LEN + 2 * memory.plain_len() + memory.bases_len() as u64 <= bound);
         }
         assert_eq!(MemoryBound::new(1), MemoryBound::new(MemoryBound::MIN));
-        assert_eq!(MemoryBound::new(MemoryBound::MIN).frame_count(4 << 20, 0), 1);
-        assert_eq!(MemoryBound::default().frame_count(4 << 20, 0), 4);
+        assert_eq!(MemoryBound::new(MemoryBound::MIN).frame_count(4 << 20, 0, true), 1);
+        assert_eq!(MemoryBound::default().frame_count(4 << 20, 0, false), 4);
         assert_eq!(MemoryBound::new(u64::MAX), MemoryBound::new(MemoryBound::MAX));
     }
 }

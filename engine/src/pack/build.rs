@@ -22,8 +22,8 @@ pub struct NewFrame {
     pub chunks: Vec<Chunk>,
     /// What the prefix is made of; empty for a full frame.
     pub bases: Vec<Base>,
-    /// The bytes of `bases` end to end, for a delta frame. To find faults of memory they are best
-    /// read a second time, not those the frame was compressed against.
+    /// The bytes of `bases` end to end, for a delta frame. To find faults of memory they are
+    /// another copy than the one the frame was compressed against, named anew.
     pub prefix: Option<Arc<Vec<u8>>>,
 }
 

@@ -225,10 +225,15 @@ impl<'r> ChunkReader<'r> {
     /// The place of the frame that the one at `place` needs first: that of its first base, or its own.
     #[must_use]
     pub fn needs(&self, place: &Place) -> (PackNumber, u32) {
-        let bases = self.index.bases(place);
-        let base = bases.first().and_then(|base| self.places(&base.id).ok()?.first().copied());
-        let Place { pack, frame, .. } = base.unwrap_or(*place);
-        (pack, frame.position)
+        let own = (place.pack, place.frame.position);
+        self.needed_for(&self.index.bases(place)).unwrap_or(own)
+    }
+
+    /// The place of the frame that the first of `bases` stands in, if it is known.
+    #[must_use]
+    pub fn needed_for(&self, bases: &[Base]) -> Option<(PackNumber, u32)> {
+        let place = *self.places(&bases.first()?.id).ok()?.first()?;
+        Some((place.pack, place.frame.position))
     }
 
     /// The places of full copies of a base, at least one.

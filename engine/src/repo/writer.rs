@@ -61,13 +61,19 @@ pub struct Writing {
     pub zstd_level: i32,
     /// Takes everything and stores nothing.
     pub dry_run: bool,
+    /// Stores changed chunks as differences; never at level 0.
+    pub deltas: bool,
 }
 
 impl Writing {
     /// As the repository was made.
     #[must_use]
     pub fn of(repo: &Repository) -> Self {
-        Self { zstd_level: repo.config().zstd_level, dry_run: false }
+        Self { zstd_level: repo.config().zstd_level, dry_run: false, deltas: true }
+    }
+
+    fn has_deltas(&self) -> bool {
+        self.deltas && self.zstd_level != 0
     }
 }
 
@@ -110,7 +116,10 @@ impl Known<'_> {
             return false;
         }
         if place.frame.kind == FrameKind::Delta {
-            let has_full = |base: &Base| self.full_place(&base.id).is_some();
+            let has_full = |base: &Base| {
+                let end = u64::from(base.offset) + u64::from(base.len);
+                self.full_place(&base.id).is_some_and(|place| end <= u64::from(place.len))
+            };
             if !self.index.bases(place).iter().all(has_full) {
                 return false;
             }
@@ -134,9 +143,7 @@ enum Job<'r> {
 pub enum Kept<'o> {
     /// Itself.
     Alone,
-    /// Later chunks may be stored as differences from it.
-    AsBase,
-    /// The same, and it may be stored as a difference itself.
+    /// Later chunks may be stored as differences from it, as it may be from what it came from, if anything.
     After(&'o Older),
 }
 
@@ -195,6 +202,7 @@ pub struct ChunkWriter<'r> {
     given: u64,
     stored: &'r AtomicU64,
     dry_run: bool,
+    deltas: bool,
 }
 
 /// Runs `work` with a writer; returns when everything given to it is stored and indexed.
@@ -221,7 +229,7 @@ pub fn write<'r, T>(
         let framer = scope.spawn(move || {
             let zstd_level = writing.zstd_level;
             let entropy = of_framer;
-            let deltas = delta::Deltas::new(repo, known, zstd_level);
+            let deltas = delta::Deltas::new(repo, known, writing);
             framer::Framer { repo, zstd_level, entropy, outputs, told, stored, deltas }
                 .run(&job_queue)
         });
@@ -240,6 +248,7 @@ pub fn write<'r, T>(
             given: 0,
             stored,
             dry_run: writing.dry_run,
+            deltas: writing.has_deltas(),
         };
         let outcome = work(&mut writer);
         let flushed = writer.flush();
@@ -299,18 +308,15 @@ impl<'r> ChunkWriter<'r> {
             return Ok(false);
         }
         self.added = self.added.saturating_add(plain.len() as u64);
-        let kept = match kept {
-            _ if class != Class::Ordinary => Kept::Alone,
-            Kept::After(older) if !self.is_had(older, plain) => Kept::AsBase,
-            other => other,
-        };
+        let kept = if class == Class::Ordinary { kept } else { Kept::Alone };
         self.gather(class, Purpose::Data, (id, plain), kept)?;
         Ok(true)
     }
 
     /// True if all bases of `older` are there, and are such that a frame may have them.
     fn is_had(&self, older: &Older, plain: &[u8]) -> bool {
-        plain.len() <= limits::PREFIX_LEN_MAX as usize
+        self.deltas
+            && plain.len() <= limits::PREFIX_LEN_MAX as usize
             && (1..=u64::from(limits::PREFIX_LEN_MAX)).contains(&older.prefix_len())
             && older.bases.iter().all(|base| self.known.full_place(&base.id).is_some())
     }
@@ -377,8 +383,8 @@ impl<'r> ChunkWriter<'r> {
         let nothing = Older::default();
         let (kind, older) = match kept {
             Kept::Alone => (JobKind::Alone, &nothing),
-            Kept::AsBase => (JobKind::Base, &nothing),
-            Kept::After(older) => (JobKind::Delta, older),
+            Kept::After(older) if self.is_had(older, plain) => (JobKind::Delta, older),
+            Kept::After(_) => (JobKind::Base, &nothing),
         };
         let target = match (purpose, kind) {
             (Purpose::Metadata, _) => METADATA_FRAME_LEN,

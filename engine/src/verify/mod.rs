@@ -2,6 +2,7 @@
 //! every byte. Neither stops at the first damage.
 
 mod control;
+mod differences;
 mod health;
 mod packs;
 mod secrets;

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use rayon::prelude::*;
 
 use super::Report;
+use super::differences::Differences;
 use super::structure::Checked;
 use crate::error::{Error, Kind, Result};
 use crate::index::Index;
 use crate::model::{
-    Class, FramePlace, FrameView, MemoryBound, PackId, PackInfo, PackMeta, PackNumber, Place,
-    Record, RecordBody,
+    Class, FrameKind, FramePlace, FrameView, PackId, PackInfo, PackMeta, PackNumber, Place, Record,
+    RecordBody,
 };
 use crate::observe::{Event, Observer, Progress};
 use crate::pack;
@@ -30,30 +31,45 @@ pub(super) fn verify(
         ..Progress::default()
     };
     let reader = ChunkReader::new(repo, Arc::clone(&checked.index)).for_differences();
+    let mut pass = Pass { reader: &reader, differences: Differences::default() };
     for (id, len) in listed {
+        if pass.differences.is_full() {
+            pass.differences.check(&reader, checked, report, observer)?;
+        }
         let number = checked.index.find_pack(&id);
-        let is_bad =
-            match verify_pack(&reader, checked, (id, len, number), report, observer, &mut progress)
-            {
-                // What the store cannot give of this pack is damage of it, and the others are read on.
-                Err(error) if error.kind().is_damage() => {
-                    report.find(observer, format!("pack {id}"), error);
-                    number.into_iter().for_each(|number| checked.health.set_bad_pack(number));
-                    true
-                }
-                outcome => outcome?,
-            };
+        let is_bad = match verify_pack(
+            &mut pass,
+            checked,
+            (id, len, number),
+            report,
+            observer,
+            &mut progress,
+        ) {
+            // What the store cannot give of this pack is damage of it, and the others are read on.
+            Err(error) if error.kind().is_damage() => {
+                report.find(observer, format!("pack {id}"), error);
+                number.into_iter().for_each(|number| checked.health.set_bad_pack(number));
+                true
+            }
+            outcome => outcome?,
+        };
         if is_bad && number.is_some() {
             record(repo, id, report, observer);
         }
         progress.files_done += 1;
         observer.event(Event::Progress(progress));
     }
-    Ok(())
+    pass.differences.check(&reader, checked, report, observer)
+}
+
+/// What packs are read with, and what of them waits.
+struct Pass<'p> {
+    reader: &'p ChunkReader<'p>,
+    differences: Differences,
 }
 
 /// Writes down that a pack is bad. Failing to is no reason to stop: the finding stands.
-fn record(repo: &Repository, id: PackId, report: &Report, observer: &dyn Observer) {
+pub(super) fn record(repo: &Repository, id: PackId, report: &Report, observer: &dyn Observer) {
     let reason = report.findings.last().map(|finding| finding.problem.clone()).unwrap_or_default();
     let known = repo.records("bad-pack").is_ok_and(|records| {
         records.iter().any(|(_, record)| match record {
@@ -70,10 +86,9 @@ fn record(repo: &Repository, id: PackId, report: &Report, observer: &dyn Observe
     }
 }
 
-/// Verifies one pack; true if its own bytes are damaged. Frames whose bases are lost are findings too,
-/// but of other packs.
+/// Verifies one pack, but for its differences; true if it is damaged.
 fn verify_pack(
-    reader: &ChunkReader<'_>,
+    pass: &mut Pass<'_>,
     checked: &mut Checked,
     (id, len, number): (PackId, u64, Option<PackNumber>),
     report: &mut Report,
@@ -81,7 +96,7 @@ fn verify_pack(
     progress: &mut Progress,
 ) -> Result<bool> {
     let object = format!("pack {id}");
-    let (repo, name) = (reader.repository(), pack_name(id));
+    let (repo, name) = (pass.reader.repository(), pack_name(id));
     let read = |offset: u64, len: usize| repo.store().get_range(&name, offset, len);
     let info = match pack::read_footer(repo.keyring(), id, len, &read) {
         Ok(info) => info,
@@ -99,7 +114,7 @@ fn verify_pack(
         is_bad = true;
     }
     let told = (object.as_str(), number);
-    match verify_bytes(reader, checked, (&info, len, told), report, observer, progress) {
+    match verify_bytes(pass, checked, (&info, len, told), report, observer, progress) {
         Ok(is_damaged) => is_bad |= is_damaged,
         // A disk that cannot read these bytes may still read other packs.
         Err(error) => {
@@ -128,17 +143,16 @@ fn bad_pack(
     Ok(())
 }
 
-/// Reads a pack from its first byte to its last: every frame, and the hash of all. True if something of it is
-/// damaged, and not only bases of its frames.
+/// Reads a pack from its first byte to its last: every full frame, and the hash of all. True if it is damaged.
 fn verify_bytes(
-    reader: &ChunkReader<'_>,
+    pass: &mut Pass<'_>,
     checked: &mut Checked,
     (info, len, (object, number)): (&PackInfo, u64, (&str, Option<PackNumber>)),
     report: &mut Report,
     observer: &dyn Observer,
     progress: &mut Progress,
 ) -> Result<bool> {
-    let (repo, name) = (reader.repository(), pack_name(info.id));
+    let (repo, name) = (pass.reader.repository(), pack_name(info.id));
     let read = |offset: u64, len: usize| repo.store().get_range(&name, offset, len);
     let mut hasher = blake3::Hasher::new();
     hasher.update(&read(0, crate::crypto::HEADER_LEN)?);
@@ -163,22 +177,24 @@ fn verify_bytes(
         }
         let (bad, read) = std::thread::scope(|scope| {
             let reading = scope.spawn(&mut read_next);
-            let bad = bad_frames(repo, reader, info, window, &bytes);
+            let bad = bad_frames(repo, info, window, &bytes);
             (bad, reading.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
         });
-        for (place, Failed { error, is_base }) in bad {
+        for (place, error) in bad {
             match error.kind() {
                 // Without the keys of class S its packs are only hashed.
                 Kind::WrongKey => continue,
-                // The store's trouble with a base says nothing about this pack.
                 kind if !kind.is_damage() => return Err(error),
                 _ => {}
             }
-            is_bad |= !is_base;
+            is_bad = true;
             report.find(observer, format!("{object}, frame at byte {}", place.position), error);
             if let Some(number) = number {
                 checked.health.set_bad_frame(number, place.position);
             }
+        }
+        for view in window.iter().filter(|view| view.place.kind == FrameKind::Delta) {
+            pass.differences.add(pass.reader, (info, number), view);
         }
         report.frames += window.len() as u64;
         report.chunks += window.iter().map(|view| view.chunks.len() as u64).sum::<u64>();
@@ -196,13 +212,6 @@ fn verify_bytes(
     Ok(is_bad)
 }
 
-/// Why a frame does not hold what it should.
-struct Failed {
-    error: Error,
-    /// A base of it cannot be had: the frame itself may be good.
-    is_base: bool,
-}
-
 /// Where the first frame begins and the last one ends, bytes into the pack.
 fn range_of(window: &[FrameView<'_>]) -> (u64, u64) {
     let start = window.first().map_or(0, |view| u64::from(view.place.position));
@@ -212,22 +221,21 @@ fn range_of(window: &[FrameView<'_>]) -> (u64, u64) {
     (start, end)
 }
 
-/// The frames of a window that do not open, expand, or hold the chunks they should.
+/// The full frames of a window that do not open, expand, or hold the chunks they should.
 fn bad_frames(
     repo: &Repository,
-    reader: &ChunkReader<'_>,
     info: &PackInfo,
     window: &[FrameView<'_>],
     bytes: &[u8],
-) -> Vec<(FramePlace, Failed)> {
+) -> Vec<(FramePlace, Error)> {
     let start = window.first().map_or(0, |view| view.place.position);
     let check = |view: &FrameView<'_>| {
         let from = (view.place.position - start) as usize;
         let sealed = bytes.get(from..from + view.place.sealed_len as usize);
-        let opened = open(repo, reader, info, view, sealed.unwrap_or_default());
-        opened.err().map(|failed| (view.place, failed))
+        let opened = open(repo, info, view, sealed.unwrap_or_default());
+        opened.err().map(|error| (view.place, error))
     };
-    window.par_iter().filter_map(check).collect()
+    window.par_iter().filter(|view| view.place.kind == FrameKind::Full).filter_map(check).collect()
 }
 
 /// True if the index has the pack as its footer tells it, with every chunk at its place.
@@ -243,28 +251,16 @@ fn is_told_by(index: &Index, number: PackNumber, info: &PackInfo) -> bool {
         })
 }
 
-fn open(
-    repo: &Repository,
-    reader: &ChunkReader<'_>,
-    info: &PackInfo,
-    view: &FrameView<'_>,
-    sealed: &[u8],
-) -> std::result::Result<(), Failed> {
+fn open(repo: &Repository, info: &PackInfo, view: &FrameView<'_>, sealed: &[u8]) -> Result<()> {
     let meta: PackMeta = info.meta();
     if meta.class == Class::S && !repo.keyring().has_secrets() {
         return Ok(());
     }
-    let prefix = reader.prefix_of(meta.class, view.bases);
-    let prefix = prefix.map_err(|error| Failed { error, is_base: true })?;
-    let keyring = repo.keyring();
-    let opened = pack::open_frame(keyring, &meta, &view.place, sealed, prefix.as_deref());
-    let checked = opened.and_then(|plain| {
-        pack::check_chunks(keyring, meta.class, meta.purpose, &plain, view.chunks)
-    });
-    checked.map_err(|error| Failed { error, is_base: false })
+    let plain = pack::open_frame(repo.keyring(), &meta, &view.place, sealed, None)?;
+    pack::check_chunks(repo.keyring(), meta.class, meta.purpose, &plain, view.chunks)
 }
 
-/// Runs of frames that take at most `plain_len` bytes together once they are opened, or of one.
+/// Runs of frames that expand to at most `plain_len` bytes together, or of one.
 fn windows<'v, 'f>(
     views: &'v [FrameView<'f>],
     plain_len: u64,
@@ -273,7 +269,7 @@ fn windows<'v, 'f>(
     std::iter::from_fn(move || {
         let mut bytes = 0;
         let fits = |view: &&FrameView<'f>| {
-            bytes += MemoryBound::opened_len(&view.place);
+            bytes += u64::from(view.place.plain_len);
             bytes <= plain_len
         };
         let count = rest.iter().take_while(fits).count().max(1);

@@ -141,7 +141,7 @@ fn assemble(
 fn part(repo: &Repository, bytes: &[u8]) -> (Message, ChunkId) {
     let id = repo.keyring().data_id(Class::Ordinary, bytes).unwrap();
     let chunks = vec![(id, bytes.len() as u32)];
-    (Message::Part(Piece { bytes: bytes.to_vec(), chunks, older: Vec::new(), is_base: false }), id)
+    (Message::Part(Piece { bytes: bytes.to_vec(), chunks, older: Vec::new() }), id)
 }
 
 fn entries(outputs: Vec<Output>) -> Message {

@@ -11,8 +11,12 @@ use crate::model::ChunkId;
 
 /// An older cut this many bytes from where it should be is taken for the same.
 const NEAR_LEN: u64 = 4096;
-/// Cuts that are found nowhere near before the place is looked for.
-const MISSES_MAX: u32 = 2;
+/// Cuts that are found nowhere near before the place is looked for. A changed cut moves the next few too, as the rule
+/// for one goes by the length since the last.
+const MISSES_MAX: u32 = 4;
+/// Two lengths that differ by no more may be those of one chunk before and after. Four in a row of 2000 are like four others
+/// by chance once in 400 times.
+const LIKE_LEN: u32 = 1024;
 /// Lengths in a row that tell a place.
 const ROW_COUNT: usize = 4;
 
@@ -68,7 +72,7 @@ impl Align {
         let (start, wanted) = (self.at, self.at + u64::from(len));
         let end = match nearest_cut(window, wanted) {
             Some(cut) if cut > start && cut.abs_diff(wanted) <= NEAR_LEN => {
-                self.misses = self.misses.saturating_sub(1);
+                self.misses = self.misses.saturating_sub(2);
                 cut
             }
             _ => {
@@ -98,14 +102,18 @@ impl Align {
 
     /// True if the older chunks before number `end` are as long as the last ones.
     fn is_row<T>(&self, window: &VecDeque<OldChunk<T>>, end: usize) -> bool {
+        // What is cut by place alone has the same length everywhere.
+        let is_telling = self.lens.iter().any(|len| self.lens.front() != Some(len));
         self.lens.len() == ROW_COUNT
-            && window.range(end - ROW_COUNT..end).zip(&self.lens).all(|(old, len)| {
-                u64::from(old.len.abs_diff(*len)) <= NEAR_LEN.min(u64::from(*len) / 16)
-            })
+            && is_telling
+            && window
+                .range(end - ROW_COUNT..end)
+                .zip(&self.lens)
+                .all(|(old, len)| old.len.abs_diff(*len) <= LIKE_LEN)
     }
 }
 
-/// The start or end of a chunk next to `at`.
+/// The end of a chunk next to `at`.
 fn nearest_cut<T>(window: &VecDeque<OldChunk<T>>, at: u64) -> Option<u64> {
     let after = window.partition_point(|old| old.end() <= at);
     let before = after.checked_sub(1).and_then(|number| window.get(number));

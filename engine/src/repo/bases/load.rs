@@ -1,16 +1,25 @@
 //! Reads what frames that are being made are compressed against.
 
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use crate::crypto::Keyring;
 use crate::error::{Error, Kind, Result};
-use crate::index::Index;
-use crate::model::{Base, ChunkId, Class, FrameKind, PackNumber, Place, Purpose};
+use crate::model::{Base, ChunkId, Class, PackNumber, Place, Purpose};
 use crate::pack;
 use crate::repo::{Known, Repository, reader};
 
+/// Bytes of base chunks of one frame in memory at most; with more it is stored full.
+const LOADED_LEN_MAX: usize = 4 << 20;
+
 /// A frame that one thread opens and others wait for; none if it cannot be had.
 type Opened = Arc<OnceLock<Option<Vec<u8>>>>;
+
+struct Kept {
+    key: (PackNumber, u32),
+    /// Bytes of its plaintext, opened or not yet.
+    len: usize,
+    opened: Opened,
+}
 
 /// Reads base chunks; callable from several threads.
 pub(in crate::repo) struct BaseLoader<'r> {
@@ -20,7 +29,7 @@ pub(in crate::repo) struct BaseLoader<'r> {
     /// rounds in which one of them was stored full.
     len_max: usize,
     /// Newest last.
-    opened: Mutex<Vec<((PackNumber, u32), Opened)>>,
+    opened: Mutex<Vec<Kept>>,
 }
 
 impl<'r> BaseLoader<'r> {
@@ -28,58 +37,68 @@ impl<'r> BaseLoader<'r> {
         Self { repo, known, len_max: repo.memory().bases_len(), opened: Mutex::default() }
     }
 
-    /// The chunks that `bases` are ranges of.
+    /// The chunks that `bases` are ranges of, each once.
     ///
     /// # Errors
-    /// When a base cannot be had, or is damaged.
+    /// When a base cannot be had, or all of them are too long to be held.
     pub(in crate::repo) fn load(&self, class: Class, bases: &[Base]) -> Result<Loaded> {
-        let mut chunks: Vec<(ChunkId, Vec<u8>)> = Vec::new();
+        let mut loaded = Loaded { class, chunks: Vec::new() };
+        let mut sum = 0;
         for base in bases {
-            if chunks.last().is_none_or(|(id, _)| *id != base.id) {
-                chunks.push((base.id, self.chunk(&base.id)?));
+            if loaded.chunk(&base.id).is_none() {
+                let chunk = self.chunk(&base.id)?;
+                sum += chunk.len();
+                if sum > LOADED_LEN_MAX {
+                    return Err(Error::new(Kind::Input, "the bases are too long to be held"));
+                }
+                loaded.chunks.push((base.id, chunk));
             }
         }
-        Ok(Loaded { class, chunks })
+        Ok(loaded)
     }
 
     fn chunk(&self, id: &ChunkId) -> Result<Vec<u8>> {
         let absent = || Error::new(Kind::Corrupt, format!("base {id} has no full copy"));
         let place = self.known.full_place(id).ok_or_else(absent)?;
         let opened = self.opened(&place);
-        let frame = opened.get_or_init(|| self.open(&place).ok());
+        let frame = opened
+            .get_or_init(|| reader::open_frame(self.repo, self.known.index, &place, None).ok());
+        if frame.is_none() {
+            // It may be had the next time.
+            self.lock().retain(|kept| kept.key != key_of(&place));
+        }
         let start = place.offset as usize;
         let end = start.saturating_add(place.len as usize);
         let bytes = frame.as_ref().and_then(|frame| frame.get(start..end)).ok_or_else(absent)?;
         Ok(bytes.to_vec())
     }
 
-    fn open(&self, place: &Place) -> Result<Vec<u8>> {
-        let index: &Index = self.known.index;
-        debug_assert_eq!(place.frame.kind, FrameKind::Full);
-        reader::open_frame(self.repo, index, place, None)
-    }
-
     fn opened(&self, place: &Place) -> Opened {
-        let key = (place.pack, place.frame.position);
-        let mut all = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
-        let found = all.iter().position(|(known, _)| *known == key);
-        let entry = found.map_or_else(|| (key, Opened::default()), |found| all.remove(found));
-        let opened = Arc::clone(&entry.1);
-        all.push(entry);
-        // As long as their plaintext is when they are opened.
-        let len = |(_, opened): &(_, Opened)| match opened.get() {
-            Some(frame) => frame.as_ref().map_or(0, Vec::len),
-            None => place.frame.plain_len as usize,
+        let key = key_of(place);
+        let mut all = self.lock();
+        let kept = match all.iter().position(|kept| kept.key == key) {
+            Some(number) => all.remove(number),
+            None => Kept { key, len: place.frame.plain_len as usize, opened: Opened::default() },
         };
-        let mut sum: usize = all.iter().map(len).sum();
+        let opened = Arc::clone(&kept.opened);
+        all.push(kept);
+        let mut sum: usize = all.iter().map(|kept| kept.len).sum();
         while sum > self.len_max && all.len() > 1 {
-            sum -= len(&all.remove(0));
+            sum -= all.remove(0).len;
         }
         opened
     }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Kept>> {
+        self.opened.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
-/// Base chunks in memory, in the order of the bases.
+fn key_of(place: &Place) -> (PackNumber, u32) {
+    (place.pack, place.frame.position)
+}
+
+/// Base chunks in memory.
 pub(in crate::repo) struct Loaded {
     class: Class,
     chunks: Vec<(ChunkId, Vec<u8>)>,
@@ -98,11 +117,13 @@ impl Loaded {
                 return Err(Error::new(Kind::Corrupt, what));
             }
         }
-        let mut chunks = self.chunks.iter().peekable();
-        pack::join_prefix(bases, &mut |wanted| {
-            while chunks.next_if(|(id, _)| id != wanted).is_some() {}
-            let found = chunks.peek().map(|(_, bytes)| bytes);
-            found.ok_or_else(|| Error::new(Kind::Corrupt, format!("base {wanted} is not loaded")))
+        pack::join_prefix(bases, &mut |id| {
+            let absent = || Error::new(Kind::Corrupt, format!("base {id} is not loaded"));
+            self.chunk(id).ok_or_else(absent)
         })
+    }
+
+    fn chunk(&self, id: &ChunkId) -> Option<&Vec<u8>> {
+        self.chunks.iter().find(|(known, _)| known == id).map(|(_, bytes)| bytes)
     }
 }

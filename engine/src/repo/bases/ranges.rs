@@ -39,7 +39,7 @@ fn cut(bases: &[Base], range: Range<u64>) -> Vec<Base> {
         if from < to {
             let within = |at: u64| u32::try_from(at).unwrap_or(u32::MAX);
             let (skipped, len) = (within(from - before), within(to - from));
-            found.push(Base { offset: base.offset + skipped, len, ..*base });
+            found.push(Base { offset: base.offset.saturating_add(skipped), len, ..*base });
         }
         before += u64::from(base.len);
     }
@@ -47,7 +47,7 @@ fn cut(bases: &[Base], range: Range<u64>) -> Vec<Base> {
 }
 
 fn scaled(at: u64, to: u64, from: u64) -> u64 {
-    at * to / from.max(1)
+    at.saturating_mul(to) / from.max(1)
 }
 
 fn sum(bases: &[Base]) -> u64 {

@@ -1,6 +1,7 @@
 use std::collections::VecDeque;
 
 use super::align::{Align, OldChunk};
+use crate::chunk::{Cutter, standard_profiles};
 use crate::model::{ChunkId, Entropy};
 
 /// Chunks, each with a number that tells where it came from and its length.
@@ -44,9 +45,9 @@ fn hits(lens: &Lens, newer: &[(u64, u32)], changed: u64) -> usize {
     newer.iter().map(is_hit).filter(|hit| *hit).count()
 }
 
-/// The chunks with up to 600 bytes more or less each.
+/// The chunks with up to 400 bytes more or less each.
 fn scattered(entropy: &Entropy, lens: &[(u64, u32)]) -> Lens {
-    lens.iter().map(|(number, len)| (*number, len - 600 + random(entropy, 1200) as u32)).collect()
+    lens.iter().map(|(number, len)| (*number, len - 400 + random(entropy, 800) as u32)).collect()
 }
 
 #[test]
@@ -104,6 +105,19 @@ fn after_much_was_added_or_removed_the_place_is_found_again() {
 }
 
 #[test]
+fn pages_added_to_a_database_came_from_nothing() {
+    let lens: Lens = (0..100).map(|number| (number, 65_536)).collect();
+    let window = window(&lens);
+    let end = window.back().unwrap().end();
+    let mut align = Align::default();
+    for number in 0..200 {
+        let range = align.next(&window, &id(number, 1), 65_536);
+        assert_eq!(range.start, number * 65_536);
+        assert!(number < 100 || range.start >= end);
+    }
+}
+
+#[test]
 fn what_is_behind_the_end_came_from_nothing() {
     let lens = older(&Entropy::fixed(b"end"), 10);
     let window = window(&lens);
@@ -116,4 +130,57 @@ fn what_is_behind_the_end_came_from_nothing() {
         assert!(align.next(&window, &id(99, 1), 65_536).start >= end);
     }
     assert_eq!(Align::default().next(&VecDeque::<OldChunk<()>>::new(), &id(0, 0), 10), 0..10);
+}
+
+/// A table of rows in the order of their key, and where each row begins.
+fn text(rows: &[String]) -> (Vec<u8>, Vec<u64>) {
+    let mut at = 0;
+    let starts = rows.iter().map(|row| {
+        let start = at;
+        at += row.len() as u64;
+        start
+    });
+    let starts = starts.collect();
+    (rows.concat().into_bytes(), starts)
+}
+
+fn cuts(cutter: &Cutter, bytes: &[u8]) -> Vec<u32> {
+    let mut at = 0;
+    let next = || {
+        let len = cutter.cut(&bytes[at..], true)?;
+        at += len;
+        Some(len as u32)
+    };
+    std::iter::from_fn(next).collect()
+}
+
+#[test]
+fn a_long_table_with_changes_anywhere_is_followed_to_its_end() {
+    let entropy = Entropy::fixed(b"table");
+    let row = |number: usize| {
+        let more = " and more".repeat(random(&entropy, 4) as usize);
+        format!("{number}\t{:016x}\twords of the row{more}\n", random(&entropy, u64::MAX))
+    };
+    let mut rows: Vec<String> = (0..400_000).map(row).collect();
+    let mut gear = [0; 256];
+    gear.iter_mut().for_each(|it| *it = random(&entropy, u64::MAX));
+    let cutter = Cutter::new(&gear, &standard_profiles()[0]).unwrap();
+    let (bytes, starts) = text(&rows);
+    let lens: Lens = (0..).zip(cuts(&cutter, &bytes)).collect();
+    for _ in 0..2000 {
+        let number = random(&entropy, 400_000) as usize;
+        rows[number] = row(number);
+    }
+    let (bytes, newer_starts) = text(&rows);
+    let newer = cuts(&cutter, &bytes);
+    let (window, mut align, mut at, mut hits) = (window(&lens), Align::default(), 0, 0);
+    for len in &newer {
+        let range = align.next(&window, &id(u64::MAX, 1), *len);
+        let number = newer_starts.partition_point(|start| *start < at).min(399_999);
+        if range.start.abs_diff(starts[number]) <= 2 * 4096 {
+            hits += 1;
+        }
+        at += u64::from(*len);
+    }
+    assert!(hits * 100 >= newer.len() * 98, "{hits} of {}", newer.len());
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{FrameJob, framer};
+use super::{FrameJob, Writing, framer};
 use crate::error::Result;
 use crate::frame::{self, Compressed};
 use crate::model::Base;
@@ -19,19 +19,21 @@ pub(super) struct Deltas<'r> {
     repo: &'r Repository,
     bases: BaseLoader<'r>,
     zstd_level: i32,
+    may_be: bool,
 }
 
 impl<'r> Deltas<'r> {
-    pub(super) fn new(repo: &'r Repository, known: Known<'r>, zstd_level: i32) -> Self {
+    pub(super) fn new(repo: &'r Repository, known: Known<'r>, writing: Writing) -> Self {
         // The quicker strategies of zstd lose sight of a prefix as long as this: at level 1 a difference
         // takes as much as the frame itself.
-        let zstd_level = zstd_level.max(Tuning::default().zstd_level);
-        Self { repo, known, bases: BaseLoader::new(repo, known), zstd_level }
+        let may_be = writing.has_deltas() && known.index.entry_count() > 0;
+        let zstd_level = writing.zstd_level.max(Tuning::default().zstd_level);
+        Self { repo, known, bases: BaseLoader::new(repo, known), zstd_level, may_be }
     }
 
     /// True if there is anything that a difference could be from.
     pub(super) fn may_be(&self) -> bool {
-        self.known.index.entry_count() > 0
+        self.may_be
     }
 
     /// The job as a frame: a delta, or full if its bases cannot be had or the time has come.

@@ -118,9 +118,8 @@ impl<'r> Line<'_, '_, '_, 'r> {
         let repo = self.framer.repo;
         let frame_len = usize::try_from(repo.config().frame_len).unwrap_or(usize::MAX);
         let state_len = frame::extra_state_len(self.framer.zstd_level);
-        let memory = repo.memory();
-        let memory = if self.framer.deltas.may_be() { memory.with_bases() } else { memory };
-        let room = memory.frame_count(frame_len, state_len);
+        let has_deltas = self.framer.deltas.may_be();
+        let room = repo.memory().frame_count(frame_len, state_len, has_deltas);
         let at_once = rayon::current_num_threads().saturating_mul(2).min(room);
         let (no_job, none_compressed, none_sealed) = (never(), never(), never());
         let mut has_ended = false;

@@ -8,8 +8,8 @@ use crate::model::{Entropy, PackInfo};
 use crate::repo::{Repository, pack_name, records};
 use crate::store::Creation;
 
-/// Chunks after which an index segment is put: about 4 MiB.
-const SEGMENT_CHUNK_COUNT: usize = 100_000;
+/// Chunks and bases after which an index segment is put: about 4 MiB.
+const SEGMENT_ROW_COUNT: usize = 100_000;
 
 /// Works until the queue of packs ends; returns how many were put.
 pub(super) fn run(
@@ -35,8 +35,8 @@ pub(super) fn run(
         }
         count = count.saturating_add(1);
         pending.push(info);
-        let chunks: usize = pending.iter().map(|pack| pack.footer.chunks.len()).sum();
-        if chunks >= SEGMENT_CHUNK_COUNT {
+        let rows = |pack: &PackInfo| pack.footer.chunks.len() + pack.footer.bases.len();
+        if pending.iter().map(rows).sum::<usize>() >= SEGMENT_ROW_COUNT {
             flush(repo, entropy, &mut pending)?;
         }
     }
