@@ -1,5 +1,6 @@
 use std::collections::HashSet;
 
+use super::fence::backup_beside;
 use crate::backup::{BackupSummary, backup};
 use crate::model::*;
 use crate::observe::Silent;
@@ -231,4 +232,26 @@ fn hosts_store_differences_from_what_others_have_stored() {
     assert!(read(&fixture) == contents);
     let (deltas, full) = deltas(&fixture);
     assert!(deltas.iter().flatten().all(|base| full.contains(&base.id)));
+}
+
+#[test]
+fn a_prune_that_takes_bases_away_meanwhile_has_what_needs_them_stored_anew() {
+    let fixture = Fixture::new();
+    let mut table = Table::new(30_000);
+    fixture.file("table", &table.bytes());
+    fixture.backup("first");
+    let condemned = fixture.packs(Purpose::Data);
+    table.change();
+    fixture.file("table", &table.bytes());
+    backup_beside(&fixture, move |repo| {
+        put_generation(repo, &condemned, Features::default());
+        put_close(repo, &[], &condemned);
+        for pack in &condemned {
+            repo.store().delete(&pack_name(*pack)).unwrap();
+        }
+    });
+    // The differences of the first attempt are there, and nothing needs them.
+    assert!(!deltas(&fixture).0.is_empty());
+    assert_eq!(fixture.names("snapshots/1/").len(), 1);
+    assert!(fixture.read_all().unwrap() == [fixture.wanted()]);
 }

@@ -10,7 +10,7 @@ use crate::repo::{Repository, parse_pack_name};
 use crate::store::Store;
 
 /// Backs up while `prune` runs between the put of the snapshot and the look for `gen/1`.
-fn backup_beside(fixture: &Fixture, prune: impl FnOnce(&Repository) + Send + 'static) {
+pub(super) fn backup_beside(fixture: &Fixture, prune: impl FnOnce(&Repository) + Send + 'static) {
     let other = fixture.open("prune");
     let hook: Box<dyn FnOnce() + Send> = Box::new(move || prune(&other));
     let store = HookStore {

@@ -11,13 +11,13 @@ use crate::model::ChunkId;
 
 /// An older cut this many bytes from where it should be is taken for the same.
 const NEAR_LEN: u64 = 4096;
-/// Cuts that are found nowhere near before the place is looked for. A changed cut moves the next few too, as the rule
+/// Cuts that are found nowhere near before the position is searched for. A changed cut moves the next few too, as the rule
 /// for one goes by the length since the last.
 const MISSES_MAX: u32 = 4;
 /// Two lengths that differ by no more may be those of one chunk before and after. Four in a row of 2000 are like four others
 /// by chance once in 400 times.
 const LIKE_LEN: u32 = 1024;
-/// Lengths in a row that tell a place.
+/// Lengths in a row that tell a position.
 const ROW_COUNT: usize = 4;
 
 /// A chunk of the older content.
@@ -28,7 +28,7 @@ pub(super) struct OldChunk<T> {
     pub(super) len: u32,
     pub(super) id: ChunkId,
     /// What else is known of it.
-    pub(super) with: T,
+    pub(super) known: T,
 }
 
 impl<T> OldChunk<T> {
@@ -52,7 +52,7 @@ impl Align {
         self.at
     }
 
-    /// True if the place has to be looked for, should the next cut be nowhere near either.
+    /// True if the position has to be searched for, should the next cut be nowhere near either.
     pub(super) fn is_lost(&self) -> bool {
         self.misses + 1 >= MISSES_MAX
     }

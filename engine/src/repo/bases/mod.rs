@@ -17,8 +17,8 @@ use super::Known;
 use crate::manifest::{ChunkRuns, GetNode, chunks_of};
 use crate::model::{Base, ChunkId, Content, FrameKind, NodeRef, Place};
 
-/// Older chunks looked at before and behind the place of the next one while it is looked for: at 64 KiB
-/// a chunk, what 32 MiB removed or 128 MiB added do not hide.
+/// Older chunks behind and before the position of the next one in which it is searched for: at 64 KiB a chunk,
+/// it is found again after 32 MiB were added or 128 MiB removed.
 const BEHIND_COUNT: usize = 512;
 const AHEAD_COUNT: usize = 2048;
 /// Ranges of bases for one chunk: with more, so little is in one piece that it is stored anew.
@@ -90,7 +90,7 @@ impl<'r> OlderContent<'r> {
             u32::try_from(at).unwrap_or(u32::MAX)
         };
         let part = within(range.start)..within(range.end);
-        let Place { frame, offset, len, .. } = old.with;
+        let Place { frame, offset, len, .. } = old.known;
         match frame.kind {
             FrameKind::Full => {
                 let (offset, len) = (part.start, part.end - part.start);
@@ -101,7 +101,7 @@ impl<'r> OlderContent<'r> {
                     / u64::from(frame.plain_len.max(1));
                 let share = u32::try_from(share).unwrap_or(u32::MAX);
                 older.delta_len = older.delta_len.saturating_add(share);
-                let bases = self.known.index.bases(&old.with);
+                let bases = self.known.index.bases(&old.known);
                 let of_part = ranges::of_part(&bases, frame.plain_len, (offset, len), part);
                 older.bases.extend(of_part);
             }
@@ -139,7 +139,7 @@ impl<'r> OlderContent<'r> {
             Some(Ok((NodeRef { id, .. }, count))) => self
                 .known
                 .place(&id)
-                .map(|place| (OldChunk { start, len: place.len, id, with: place }, count)),
+                .map(|place| (OldChunk { start, len: place.len, id, known: place }, count)),
             _ => None,
         };
         let Some((old, count)) = found else {

@@ -25,7 +25,7 @@ fn older(entropy: &Entropy, count: u64) -> Lens {
 fn window(lens: &Lens) -> VecDeque<OldChunk<()>> {
     let mut start = 0;
     let chunks = lens.iter().map(|(number, len)| {
-        let chunk = OldChunk { start, len: *len, id: id(*number, 0), with: () };
+        let chunk = OldChunk { start, len: *len, id: id(*number, 0), known: () };
         start = chunk.end();
         chunk
     });
