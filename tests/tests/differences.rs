@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rusqlite::Connection;
 
@@ -72,12 +72,17 @@ fn twelve_rounds_of_a_live_database_cost_less_than_one_copy_and_all_restore() {
     }
 }
 
-#[test]
-fn what_is_stored_full_on_request_needs_nothing_older() {
+fn site_with_a_table() -> (Site, PathBuf) {
     let site = Site::new();
     let tree = site.path("tree");
     fs::create_dir(&tree).unwrap();
     fs::write(tree.join("table"), table(1)).unwrap();
+    (site, tree)
+}
+
+#[test]
+fn what_is_stored_full_on_request_needs_nothing_older() {
+    let (site, tree) = site_with_a_table();
     site.backup(&tree);
     let before = packs(&site);
     fs::write(tree.join("table"), table(2)).unwrap();
@@ -91,10 +96,7 @@ fn what_is_stored_full_on_request_needs_nothing_older() {
 
 #[test]
 fn damage_to_a_base_names_every_snapshot_that_needs_it_and_no_other() {
-    let site = Site::new();
-    let tree = site.path("tree");
-    fs::create_dir(&tree).unwrap();
-    fs::write(tree.join("table"), table(1)).unwrap();
+    let (site, tree) = site_with_a_table();
     let first = site.backup(&tree);
     // The manifest is needed by the first snapshot alone; the data stands in the longest pack.
     let before = objects(&site.repo).into_iter().filter(|(name, _)| name.starts_with("packs/"));

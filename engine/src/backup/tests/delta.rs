@@ -74,23 +74,47 @@ fn read(fixture: &Fixture) -> Vec<Vec<u8>> {
     snapshots.into_iter().map(|mut files| files.swap_remove(0).1).collect()
 }
 
-/// Frames of all packs that are deltas, with their bases; and ids that have a full copy.
-fn deltas(fixture: &Fixture) -> (Vec<Vec<Base>>, HashSet<ChunkId>) {
-    let repo = fixture.open("deltas");
-    let (mut deltas, mut full) = (Vec::new(), HashSet::new());
+/// The table in the newest snapshot, whatever became of the older ones.
+fn newest_table(fixture: &Fixture) -> Vec<u8> {
+    let repo = fixture.open("newest");
+    let newest = repo.snapshots(true, &Silent).unwrap().pop().unwrap().1;
+    let reader = repo.reader(&Silent).unwrap();
+    let mut read = Vec::new();
+    let entries = reader.entries(&[&newest.sources[0]], &[], &mut |_, entry| {
+        if entry.path.name() == b"table" {
+            reader.write_file(&entry, &mut read)?;
+        }
+        Ok(true)
+    });
+    entries.unwrap();
+    read
+}
+
+/// A frame of any pack: the pack, its kind, its chunks and its bases.
+type FrameOf = (PackId, FrameKind, Vec<ChunkId>, Vec<Base>);
+
+fn frames(fixture: &Fixture) -> Vec<FrameOf> {
+    let repo = fixture.open("frames");
+    let mut frames = Vec::new();
     for name in fixture.names("index/") {
         let id = name.strip_prefix("index/").unwrap().parse().unwrap();
         for info in repo.load_segment(id).unwrap() {
-            let Footer { frames, chunks, bases, .. } = info.footer;
-            let (mut chunks, mut bases) = (&chunks[..], &bases[..]);
-            for frame in frames {
-                let of_frame = chunks.split_off(..frame.chunk_count as usize).unwrap();
-                let bases = bases.split_off(..frame.base_count as usize).unwrap();
-                match frame.kind {
-                    FrameKind::Full => full.extend(of_frame.iter().map(|chunk| chunk.id)),
-                    FrameKind::Delta => deltas.push(bases.to_vec()),
-                }
-            }
+            frames.extend(info.footer.views().map(|view| {
+                let chunks = view.chunks.iter().map(|chunk| chunk.id).collect();
+                (info.id, view.place.kind, chunks, view.bases.to_vec())
+            }));
+        }
+    }
+    frames
+}
+
+/// The bases of each frame that is a difference; and the chunks that have a full copy.
+fn deltas(fixture: &Fixture) -> (Vec<Vec<Base>>, HashSet<ChunkId>) {
+    let (mut deltas, mut full) = (Vec::new(), HashSet::new());
+    for (_, kind, chunks, bases) in frames(fixture) {
+        match kind {
+            FrameKind::Full => full.extend(chunks),
+            FrameKind::Delta => deltas.push(bases),
         }
     }
     (deltas, full)
@@ -125,24 +149,6 @@ fn what_grows_for_long_is_stored_full_again() {
     assert!(third(21..40) < third(1..21) * 3 / 2, "{stored:?}");
 }
 
-/// Chunks in frames of a kind, in packs that are wanted.
-fn data_chunks(
-    fixture: &Fixture,
-    kind: FrameKind,
-    is_wanted: &dyn Fn(&PackId) -> bool,
-) -> HashSet<ChunkId> {
-    let repo = fixture.open("chunks");
-    let mut found = HashSet::new();
-    for name in fixture.names("index/") {
-        let id = name.strip_prefix("index/").unwrap().parse().unwrap();
-        for info in repo.load_segment(id).unwrap().iter().filter(|info| is_wanted(&info.id)) {
-            let views = info.footer.views().filter(|view| view.place.kind == kind);
-            found.extend(views.flat_map(|view| view.chunks).map(|chunk| chunk.id));
-        }
-    }
-    found
-}
-
 #[test]
 fn a_lost_base_is_damage_and_the_next_backup_stores_anew_what_needs_it() {
     let fixture = Fixture::new();
@@ -162,21 +168,17 @@ fn a_lost_base_is_damage_and_the_next_backup_stores_anew_what_needs_it() {
 
     // Nothing changed, but what the parent gives is looked up: its bases are gone.
     fixture.backup("third");
-    let repo = fixture.open("newest");
-    let newest = repo.snapshots(true, &Silent).unwrap().pop().unwrap().1;
-    let reader = repo.reader(&Silent).unwrap();
-    let mut read = Vec::new();
-    let entries = reader.entries(&[&newest.sources[0]], &[], &mut |_, entry| {
-        if entry.path.name() == b"table" {
-            reader.write_file(&entry, &mut read)?;
-        }
-        Ok(true)
-    });
-    entries.unwrap();
-    assert!(read == table.bytes());
+    assert!(newest_table(&fixture) == table.bytes());
     // The same ids are there full and as differences by now.
-    let kept = data_chunks(&fixture, FrameKind::Full, &|pack| !first.contains(pack));
-    let deltas = data_chunks(&fixture, FrameKind::Delta, &|_| true);
+    let chunks_of = |is_wanted: &dyn Fn(&FrameOf) -> bool| -> HashSet<ChunkId> {
+        frames(&fixture)
+            .into_iter()
+            .filter(is_wanted)
+            .flat_map(|(_, _, chunks, _)| chunks)
+            .collect()
+    };
+    let kept = chunks_of(&|(pack, kind, ..)| *kind == FrameKind::Full && !first.contains(pack));
+    let deltas = chunks_of(&|(_, kind, ..)| *kind == FrameKind::Delta);
     assert!(!deltas.is_empty() && deltas.is_subset(&kept));
 }
 
@@ -254,4 +256,28 @@ fn a_prune_that_takes_bases_away_meanwhile_has_what_needs_them_stored_anew() {
     assert!(!deltas(&fixture).0.is_empty());
     assert_eq!(fixture.names("snapshots/1/").len(), 1);
     assert!(fixture.read_all().unwrap() == [fixture.wanted()]);
+}
+
+#[test]
+fn bases_that_are_damaged_unnoticed_cost_space_and_no_byte() {
+    let fixture = Fixture::new();
+    let mut table = Table::new(30_000);
+    fixture.file("table", &table.bytes());
+    fixture.backup("first");
+    // Every frame, and no length: nothing tells before the bases are read.
+    for pack in fixture.packs(Purpose::Data) {
+        let name = pack_name(pack);
+        let mut bytes = fixture.memory.get(&name, u64::MAX).unwrap();
+        let end = bytes.len() - 4096;
+        bytes[40..end].iter_mut().step_by(500).for_each(|byte| *byte ^= 1);
+        fixture.memory.tamper(&name, bytes);
+    }
+    // A row of each chunk.
+    for number in (0..30_000).step_by(100) {
+        table.rows[number] = table.row(number);
+    }
+    fixture.file("table", &table.bytes());
+    fixture.backup("second");
+    assert!(deltas(&fixture).0.is_empty());
+    assert!(newest_table(&fixture) == table.bytes());
 }

@@ -2,15 +2,18 @@
 
 use super::*;
 
+/// Opens an index to which every merge is a long one.
+fn open_with_long_merges(plain: &Plain, cache: &Cache) -> Index {
+    let index = Index { merged_now_max: 0, ..Index::empty(Some(cache.folder())) };
+    plain.open_from(index, Some(cache))
+}
+
 #[test]
 fn what_takes_long_to_merge_is_merged_beside_the_command() {
     let dir = tempfile::tempdir().unwrap();
     let cache = cache(&dir);
     let mut plain = Plain::default();
-    let open = |plain: &Plain| {
-        let index = Index { merged_now_max: 0, ..Index::empty(Some(cache.folder())) };
-        plain.open_from(index, Some(&cache))
-    };
+    let open = |plain: &Plain| open_with_long_merges(plain, &cache);
     for number in 0..=load::RUN_COUNT_MAX as u32 {
         plain.add(&[own_pack(number, 5 + number * 7 % 50)]);
         let index = open(&plain);
@@ -44,10 +47,7 @@ fn a_merge_that_ends_before_the_old_runs_are_removed_costs_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let cache = cache(&dir);
     let mut plain = Plain::default();
-    let open = |plain: &Plain| {
-        let index = Index { merged_now_max: 0, ..Index::empty(Some(cache.folder())) };
-        plain.open_from(index, Some(&cache))
-    };
+    let open = |plain: &Plain| open_with_long_merges(plain, &cache);
     for number in 0..=load::RUN_COUNT_MAX as u32 {
         plain.add(&[own_pack(number, 5 + number * 7 % 50)]);
         open(&plain);
