@@ -90,15 +90,15 @@ fn files_beside_a_named_database_are_not_in_the_tree_either() {
 }
 
 /// A file system of its own, which can be made read-only; none without the right to mount.
-struct Disk<'d>(&'d Path);
+pub struct Disk<'d>(&'d Path);
 
 impl<'d> Disk<'d> {
-    fn mount(path: &'d Path) -> Option<Self> {
+    pub fn mount(path: &'d Path) -> Option<Self> {
         let is_mounted = is_root() && run("mount", &["-t", "tmpfs", "none"], path);
         is_mounted.then_some(Self(path))
     }
 
-    fn make_read_only(&self) {
+    pub fn make_read_only(&self) {
         assert!(run("mount", &["-o", "remount,ro"], self.0));
     }
 }
