@@ -29,7 +29,7 @@ use crate::process::Interrupt;
 pub fn main() -> ExitCode {
     process::forbid_core_dumps();
     if std::env::args_os().nth(1).is_some_and(|argument| argument == WORKER) {
-        return ExitCode::from(u8::from(coffer_engine::source::sqlite::serve().is_err()));
+        return ExitCode::from(u8::from(coffer_engine::backup::serve_sqlite().is_err()));
     }
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,

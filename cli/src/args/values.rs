@@ -1,5 +1,6 @@
 //! Values of options: sizes, durations, snapshot names.
 
+use coffer_engine::source::sqlite::Check;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::time::Duration;
@@ -101,6 +102,27 @@ impl Compression {
             Self::Default => None,
             Self::Max => Some(9),
             Self::Off => Some(0),
+        }
+    }
+}
+
+/// What SQLite checks of a database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum SqliteCheck {
+    /// Nothing.
+    None,
+    /// Every page and row: `quick_check`.
+    Quick,
+    /// Also that indexes and foreign keys agree with the tables, which takes ten times as long: `integrity_check`.
+    Full,
+}
+
+impl From<SqliteCheck> for Check {
+    fn from(check: SqliteCheck) -> Self {
+        match check {
+            SqliteCheck::None => Self::None,
+            SqliteCheck::Quick => Self::Quick,
+            SqliteCheck::Full => Self::Full,
         }
     }
 }

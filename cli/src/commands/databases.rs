@@ -93,5 +93,8 @@ pub(super) fn options(args: &BackupArgs) -> Option<SqliteOptions> {
         program: PathBuf::from("/proc/self/exe"),
         lock_max: args.lock_max,
         recognise,
+        check: args.sqlite_check.into(),
+        tables: !args.no_table_facts,
+        zero_free_pages: args.zero_free_pages,
     })
 }

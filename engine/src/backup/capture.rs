@@ -13,6 +13,7 @@ use super::assemble::{Assembler, Captured, stream_kind};
 use super::checkpoint::Checkpoints;
 use super::database::Databases;
 use super::merge::{self, Batch, Outlet, ParentEntries};
+use super::moment::Moment;
 use super::parent::Parent;
 use super::read::{self, Extra, Message, Output, Piece, Reading};
 use super::scan::Scan;
@@ -41,6 +42,8 @@ pub(super) struct Context<'r> {
     pub observer: &'r dyn Observer,
     pub racy_window_ns: i64,
     pub sqlite: Option<&'r SqliteOptions>,
+    /// Databases whose moment is fixed already.
+    pub moment: Option<&'r Moment>,
     /// Looks for secrets in trees.
     pub scan: &'r Scan<'r>,
     /// What an interruption leaves for the next run; none when nothing is stored.
@@ -64,6 +67,7 @@ impl<'r> Context<'r> {
             observer,
             racy_window_ns,
             sqlite: None,
+            moment: None,
             scan,
             checkpoints: None,
             deltas: false,
@@ -76,14 +80,18 @@ impl<'r> Context<'r> {
         Self { racy_window_ns, sqlite, deltas, ..self }
     }
 
-    fn databases(&self, named: bool) -> Result<Option<Databases<'r>>> {
+    fn databases(&self, named: bool, parents: &[Parent]) -> Result<Option<Databases<'r>>> {
         let asked = self.sqlite.filter(|options| named || options.recognise);
         let Some(options) = asked else { return Ok(None) };
         let cutter = self.cutter("sqlite")?;
         let spool_len = self.repo.memory().spool_len(reader_count());
         let spool = (self.repo.cache_folder(), spool_len);
         let with = (self.repo.entropy(), self.observer);
-        Ok(Some(Databases::new(options, cutter, with, spool, named)))
+        let mut databases = Databases::new(options, cutter, with, spool, named);
+        let whole = parents.iter().find(|parent| parent.is_whole);
+        databases.known = whole.map(|parent| parent.facts.clone()).unwrap_or_default();
+        databases.moment = self.moment.filter(|_| named);
+        Ok(Some(databases))
     }
 
     fn cutter(&self, profile: &str) -> Result<Cutter> {
@@ -128,7 +136,7 @@ pub(super) fn tree<'r>(
     class: Class,
     parents: &[Parent],
 ) -> Result<std::result::Result<Captured, SourceError>> {
-    files(context, writer, options, class, parents, context.databases(false)?)
+    files(context, writer, options, class, parents, context.databases(false, parents)?)
 }
 
 /// Captures one database by its path, with the directories above it.
@@ -138,7 +146,7 @@ pub(super) fn sqlite<'r>(
     path: &Path,
     parents: &[Parent],
 ) -> Result<std::result::Result<Captured, SourceError>> {
-    let Some(databases) = context.databases(true)? else {
+    let Some(databases) = context.databases(true, parents)? else {
         let what = "databases cannot be read in this run";
         return Ok(Err(SourceError::new(path.as_os_str().as_bytes(), what)));
     };

@@ -1,5 +1,6 @@
 //! Databases found among the files: their pages instead of their bytes.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsStr;
 use std::io;
@@ -11,6 +12,7 @@ use std::time::Instant;
 
 use crossbeam_channel::Sender;
 
+use super::moment::Moment;
 use super::read::{self, Message};
 use super::spool::Spool;
 use crate::chunk::Cutter;
@@ -20,7 +22,8 @@ use crate::model::{Class, Entropy};
 use crate::observe::{Event, Observer};
 use crate::repo::OlderContent;
 use crate::source::sqlite::{
-    Client, Facts, Pages, SqliteOptions, Verdict, base_of, begins_as_database, is_database, wal_len,
+    Client, Facts, Pages, SqliteOptions, Verdict, base_of, begins_as_database, is_database, is_wal,
+    may_be_encrypted, wal_len,
 };
 use crate::source::tree::{Found, OpenFile};
 
@@ -30,6 +33,13 @@ const FACTS_COUNT_MAX: usize = 1000;
 const WAL_GROWTH_MAX: u64 = 1 << 30;
 /// Bytes of growth that nobody minds: four times what SQLite lets a WAL grow to before it is emptied.
 const WAL_UNSEEN_LEN: u64 = 16 << 20;
+
+/// What to do with one that SQLite cannot read without its key.
+const ENCRYPTED: &str = ", or it is an encrypted one, whose pages only its application can read: let that write \
+                         a backup of it (with SQLCipher `sqlcipher_export` or the backup API) and store \
+                         that";
+const WAL_OF_NONE: &str = "has a WAL, but is no database that SQLite reads: if it is an encrypted one, both \
+                           are stored as plain files, which are torn if it is in use";
 
 /// What all readers of one capture know of databases.
 pub(super) struct Databases<'r> {
@@ -43,6 +53,10 @@ pub(super) struct Databases<'r> {
     pub spool_len: usize,
     /// Every file is a database that was asked for by name.
     pub named: bool,
+    /// What was measured the last time.
+    pub known: BTreeMap<String, String>,
+    /// Databases whose moment is fixed already.
+    pub moment: Option<&'r Moment>,
     state: Mutex<State>,
 }
 
@@ -74,8 +88,19 @@ impl<'r> Databases<'r> {
         (spool_dir, spool_len): (Option<PathBuf>, usize),
         named: bool,
     ) -> Self {
-        let state = Mutex::default();
-        Self { options, cutter, entropy, observer, spool_dir, spool_len, named, state }
+        let (state, known, moment) = (Mutex::default(), BTreeMap::new(), None);
+        Self {
+            options,
+            cutter,
+            entropy,
+            observer,
+            spool_dir,
+            spool_len,
+            named,
+            known,
+            moment,
+            state,
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -92,19 +117,29 @@ impl<'r> Databases<'r> {
         facts
     }
 
+    /// True for a file that cannot be opened and need not be: what it holds is in a database's pages.
+    pub(super) fn is_sidecar(&self, found: &Found) -> bool {
+        base_of(&found.absolute_path()).is_some_and(|base| self.is_database_beside(base))
+    }
+
     /// Decides by the first bytes, and, for sidecars, by those of the database of that name.
     pub(super) fn look(&self, found: &Found, file: &OpenFile) -> Look {
         let path = found.absolute_path();
-        if let Some(base) = base_of(&path)
-            && self.is_database_beside(base)
-        {
-            return Look::Sidecar;
+        if let Some(base) = base_of(&path) {
+            if self.is_database_beside(base) {
+                return Look::Sidecar;
+            }
+            if is_wal(&file.file) {
+                self.note(base, WAL_OF_NONE);
+            }
         }
         if !is_database(&file.file) {
-            if self.named {
-                return Look::Problem(SourceError::new(path, "is not a SQLite database"));
+            if !self.named {
+                return Look::Plain;
             }
-            return Look::Plain;
+            let encrypted = if may_be_encrypted(&file.file) { ENCRYPTED } else { "" };
+            let what = format!("is not a SQLite database{encrypted}");
+            return Look::Problem(SourceError::new(path, what));
         }
         match self.probe(&path) {
             // One that cannot be read now may be once its locks are gone: the reading waits longer.
@@ -122,7 +157,7 @@ impl<'r> Databases<'r> {
     }
 
     pub(super) fn note(&self, path: &[u8], what: &str) {
-        let path = String::from_utf8_lossy(path);
+        let path = shown(path);
         self.observer.event(Event::Note(&format!("{path}: {what}")));
     }
 
@@ -146,7 +181,16 @@ impl<'r> Databases<'r> {
 
     fn client(&self) -> io::Result<Client> {
         let idle = self.lock().idle.pop();
-        idle.map_or_else(|| Client::start(self.options), Ok)
+        idle.map_or_else(|| Client::start(self.options, self.spool_dir.as_deref()), Ok)
+    }
+
+    /// What was measured of the database the last time.
+    fn known(&self, path: &Path) -> Facts {
+        if self.named {
+            return Facts { values: self.known.clone() };
+        }
+        let line = self.known.get(&fact_name(path.as_os_str().as_bytes()));
+        line.map(|line| Facts::of_line(line)).unwrap_or_default()
     }
 
     /// Reads a database and hands it on in parts; the bytes and the facts.
@@ -189,27 +233,40 @@ impl<'r> Databases<'r> {
     /// Moves pages from the worker to the spool until the facts come.
     fn pump(&self, path: &Path, spool: &Spool) -> Result<Facts, String> {
         let died = |error: io::Error| error.to_string();
+        let held = self.moment.and_then(|moment| moment.take(path));
+        let (mut client, others) = match held {
+            Some((client, others)) => (client, Some(others)),
+            None => (self.client().map_err(died)?, None),
+        };
+        client.read(path, self.known(path)).map_err(died)?;
+        let mut patience = Transaction::new(path, others.as_deref(), self.options);
+        let facts = self.answer(&mut client, &mut patience, spool)?;
+        match self.moment.filter(|_| others.is_some()) {
+            Some(moment) => moment.give_back(client),
+            None => self.lock().idle.push(client),
+        }
+        facts.map_err(|what| format!("SQLite cannot read it: {what}"))
+    }
+
+    /// The outer error ends the client, the inner one is SQLite's.
+    fn answer(
+        &self,
+        client: &mut Client,
+        patience: &mut Transaction<'_>,
+        spool: &Spool,
+    ) -> Result<Result<Facts, String>, String> {
         let is_stopped = || self.observer.is_interrupted();
-        let mut client = self.client().map_err(died)?;
-        client.read(path).map_err(died)?;
-        let mut patience = Transaction::new(path, self.options);
         loop {
-            match client.next(&is_stopped).map_err(died)? {
+            match client.next(&is_stopped).map_err(|error| error.to_string())? {
                 Pages::Begun(facts) => patience.begin(&facts),
                 Pages::Block(block) => {
                     if !spool.push(block, &|| patience.is_willing(), &|| patience.look())? {
                         return Err("interrupted".to_owned());
                     }
                 }
-                Pages::Released => {}
-                Pages::Failed(what) => {
-                    self.lock().idle.push(client);
-                    return Err(format!("SQLite cannot read it: {what}"));
-                }
-                Pages::Facts(facts) => {
-                    self.lock().idle.push(client);
-                    return Ok(facts);
-                }
+                Pages::Released => patience.released = true,
+                Pages::Failed(what) => return Ok(Err(what)),
+                Pages::Facts(facts) => return Ok(Ok(facts)),
             }
         }
     }
@@ -218,54 +275,90 @@ impl<'r> Databases<'r> {
         let mut state = self.lock();
         if self.named {
             state.facts.clone_from(&facts.values);
+            state.facts.entry("moment".to_owned()).or_insert_with(|| "its own".to_owned());
         } else if state.facts.len() < FACTS_COUNT_MAX {
-            let name = format!("sqlite {}", String::from_utf8_lossy(path));
-            state.facts.insert(name, facts.line());
+            state.facts.insert(fact_name(path), facts.line());
         } else {
             state.left_out += 1;
         }
     }
 }
 
-/// How long a transaction may be held open for a store that is too slow.
+/// The name of what is measured of a database in a tree.
+fn fact_name(path: &[u8]) -> String {
+    format!("sqlite {}", shown(path))
+}
+
+/// A path as text, with all its bytes.
+fn shown(path: &[u8]) -> Cow<'_, str> {
+    match std::str::from_utf8(path) {
+        Ok(path) => path.into(),
+        Err(_) => path.escape_ascii().to_string().into(),
+    }
+}
+
+/// How long transactions may be held open for a store that is too slow.
 struct Transaction<'p> {
     options: &'p SqliteOptions,
     path: &'p Path,
-    wal_len: Option<u64>,
+    /// Databases besides it whose transactions are open.
+    others: &'p [PathBuf],
+    /// Each WAL, and how long it was.
+    wals: Vec<(&'p Path, u64)>,
+    holds_writers: bool,
     begun: Instant,
+    released: bool,
 }
 
 impl<'p> Transaction<'p> {
-    fn new(path: &'p Path, options: &'p SqliteOptions) -> Self {
-        Self { options, path, wal_len: None, begun: Instant::now() }
+    fn new(path: &'p Path, others: Option<&'p [PathBuf]>, options: &'p SqliteOptions) -> Self {
+        let others = others.unwrap_or_default();
+        Self {
+            options,
+            path,
+            others,
+            wals: Vec::new(),
+            holds_writers: true,
+            begun: Instant::now(),
+            released: false,
+        }
     }
 
     fn begin(&mut self, facts: &Facts) {
         self.begun = Instant::now();
-        let is_wal = facts.values.get("journal_mode").is_some_and(|mode| mode == "wal");
-        self.wal_len = is_wal.then(|| wal_len(self.path));
+        self.holds_writers = facts.get("journal_mode") != Some("wal");
+        let others = self.others.iter().map(PathBuf::as_path);
+        let all = others.chain((!self.holds_writers).then_some(self.path));
+        self.wals = all.map(|path| (path, wal_len(path))).collect();
+    }
+
+    fn has_grown(&self, by: u64) -> Option<&Path> {
+        let has_grown = |(path, before): &&(&Path, u64)| wal_len(path) > before.saturating_add(by);
+        self.wals.iter().find(has_grown).map(|(path, _)| *path)
     }
 
     /// Writers of a WAL wait for no reader. Whoever empties it does, hence not for long.
     fn is_willing(&self) -> bool {
-        self.begun.elapsed() < self.options.lock_max
-            && self
-                .wal_len
-                .is_some_and(|before| wal_len(self.path) <= before.saturating_add(WAL_UNSEEN_LEN))
+        (self.released || !self.holds_writers)
+            && (self.wals.is_empty() || self.begun.elapsed() < self.options.lock_max)
+            && self.has_grown(WAL_UNSEEN_LEN).is_none()
     }
 
     fn look(&self) -> Result<(), String> {
-        match self.wal_len {
-            Some(before) if wal_len(self.path) > before.saturating_add(WAL_GROWTH_MAX) => {
-                Err("the repository is too slow for it: its WAL has grown by 1 GiB meanwhile"
-                    .into())
-            }
-            None if self.begun.elapsed() > self.options.lock_max => Err(format!(
+        if let Some(path) = self.has_grown(WAL_GROWTH_MAX) {
+            let of =
+                if path == self.path { "its WAL" } else { "the WAL of a database read with it" };
+            return Err(format!(
+                "the repository is too slow for it: {of} has grown by 1 GiB meanwhile"
+            ));
+        }
+        if !self.released && self.holds_writers && self.begun.elapsed() > self.options.lock_max {
+            return Err(format!(
                 "the repository is too slow for it: its lock was held for {} s (--lock-max)",
                 self.options.lock_max.as_secs()
-            )),
-            _ => Ok(()),
+            ));
         }
+        Ok(())
     }
 }
 

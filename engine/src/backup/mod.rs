@@ -4,8 +4,10 @@ mod assemble;
 mod capture;
 mod checkpoint;
 mod database;
+mod image;
 mod job;
 mod merge;
+mod moment;
 mod parent;
 mod read;
 mod run;
@@ -22,6 +24,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+pub use image::serve_sqlite;
 pub use run::backup;
 
 use crate::error::SourceError;

@@ -1,5 +1,7 @@
 //! The earlier snapshots a source is compared with.
 
+use std::collections::BTreeMap;
+
 use crate::model::{
     NodeRef, ParentRef, Snapshot, SnapshotRef, SnapshotState, Source, SourceStatus,
 };
@@ -17,6 +19,8 @@ pub(super) struct Parent {
     /// For a first guess of how much there is to do.
     pub bytes: u64,
     pub files: u64,
+    /// What was measured.
+    pub facts: BTreeMap<String, String>,
 }
 
 /// Finds the newest valid snapshot of `host` and `job` in which the source is complete, and before it
@@ -45,6 +49,7 @@ pub(super) fn find(
             is_whole,
             bytes: source.bytes,
             files: source.entries,
+            facts: source.facts.clone(),
         });
         if is_whole {
             break;

@@ -183,6 +183,9 @@ impl Reading<'_> {
             let file = match found.open().and_then(|file| found.complete_from(&file).map(|()| file))
             {
                 Ok(file) => file,
+                Err(_) if self.databases.is_some_and(|it| it.is_sidecar(&found)) => {
+                    return Ok(Output::Excluded(found.absolute_path()));
+                }
                 Err(problem) => return Ok(Output::Problem(problem)),
             };
             if self.databases.is_none() && is_database(&file.file) {
@@ -283,7 +286,7 @@ impl Reading<'_> {
             return Ok(output);
         }
         hand.outputs.push(output);
-        let found = facts.values.get("quick_check").map_or("?", String::as_str);
+        let found = facts.check().unwrap_or("?");
         let what = format!("is stored as it is, but the database is damaged: {found}");
         Ok(Output::Problem(SourceError::new(path, what)))
     }

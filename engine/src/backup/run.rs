@@ -5,9 +5,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::capture::{self, Context};
 use super::checkpoint::Checkpoints;
+use super::moment::Moment;
+use super::parent::Parent;
 use super::scan::Scan;
 use super::sources::{Sources, blank, check_names, closure_is_stored, is_taken};
-use super::{BackupOptions, BackupSummary, SourceOptions, job, parent, secrets, sources};
+use super::{
+    BackupOptions, BackupSummary, DatabaseSource, SourceOptions, job, parent, secrets, sources,
+};
 use crate::error::{Error, Kind, Result};
 use crate::fence::{Look, View};
 use crate::model::{Class, Snapshot, SnapshotId, SnapshotRef, SnapshotState, SourceStatus, Totals};
@@ -15,6 +19,7 @@ use crate::observe::{Event, Observer};
 use crate::repo::{
     ChunkReader, ChunkWriter, Damage, Known, Relied, Repository, Usable, Writing, write,
 };
+use crate::source::sqlite::Facts;
 
 /// How often a run begins again because packs it relied on were taken away.
 const TRIES_MAX: u64 = 8;
@@ -82,7 +87,9 @@ impl Run<'_> {
         let reader = ChunkReader::new(repo, Arc::clone(&index));
         let sqlite = options.sqlite.clone();
         let scan = Scan::new(self.observer, options.secret_scan && self.captured.is_none());
+        let moment = Moment::default();
         let context = Context::new(repo, known, &reader, &scan).with(options, sqlite.as_ref());
+        let context = Context { moment: Some(&moment), ..context };
         let sources = match self.captured.take() {
             Some(sources) if closure_is_stored(context, &sources)? => sources,
             Some(_) if options.sources.iter().any(is_taken) => {
@@ -167,6 +174,7 @@ impl Run<'_> {
         let find = |kind: &str, name: &str| {
             parent::find(&snapshots, (&options.host, &self.job), (kind, name))
         };
+        self.fix_moment(context, options, &find);
         let mut sources = Sources::default();
         let work = |writer: &mut ChunkWriter<'c>| -> Result<()> {
             for asked in &mut options.sources {
@@ -213,6 +221,27 @@ impl Run<'_> {
         sources.totals.data_added = written.data_added;
         sources.totals.data_stored = written.stored;
         Ok(sources)
+    }
+
+    /// One moment for the databases that are sources of their own.
+    fn fix_moment(
+        &self,
+        context: Context<'_>,
+        options: &BackupOptions,
+        find: &dyn Fn(&str, &str) -> Vec<Parent>,
+    ) {
+        let (Some(moment), Some(sqlite)) = (context.moment, context.sqlite) else { return };
+        let named = options.sources.iter().filter_map(|asked| match asked {
+            SourceOptions::Sqlite(DatabaseSource { found: Ok(path), .. }) => {
+                let parents = find(asked.kind(), &asked.name());
+                let whole = parents.into_iter().find(|parent| parent.is_whole);
+                let values = whole.map(|parent| parent.facts).unwrap_or_default();
+                Some((path.clone(), Facts { values }))
+            }
+            _ => None,
+        });
+        let folder = context.repo.cache_folder();
+        moment.fix(named.collect(), (sqlite, folder.as_deref()), self.observer);
     }
 
     /// A snapshot of this run without what its sources give.

@@ -51,8 +51,7 @@ impl SpoolFile {
     /// # Errors
     /// As the system says.
     pub fn take(&mut self, slot: u64, len: usize) -> io::Result<Vec<u8>> {
-        let mut bytes = vec![0; len];
-        self.file.read_exact_at(&mut bytes, self.start_of(slot))?;
+        let bytes = self.read(slot, len)?;
         self.free.push(slot);
         if self.free.len() as u64 == self.slot_count {
             // Nothing waits: the disk gets its room back.
@@ -60,6 +59,16 @@ impl SpoolFile {
             self.slot_count = 0;
             self.file.set_len(0)?;
         }
+        Ok(bytes)
+    }
+
+    /// Reads `len` bytes of a place, which stays taken.
+    ///
+    /// # Errors
+    /// As the system says.
+    pub fn read(&self, slot: u64, len: usize) -> io::Result<Vec<u8>> {
+        let mut bytes = vec![0; len];
+        self.file.read_exact_at(&mut bytes, self.start_of(slot))?;
         Ok(bytes)
     }
 

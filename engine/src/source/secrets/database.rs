@@ -6,7 +6,7 @@ use zeroize::{Zeroize, Zeroizing};
 
 use super::read::grow;
 use crate::model::SecretBytes;
-use crate::source::sqlite::{Client, Pages, SqliteOptions, Verdict};
+use crate::source::sqlite::{Client, Facts, Pages, SqliteOptions, Verdict};
 
 /// What came of a file that begins as a database does.
 pub(super) enum Database {
@@ -33,13 +33,15 @@ pub(super) fn read(
         return Err("is a SQLite database, and those cannot be read in this run".to_owned());
     };
     let failed = |error: std::io::Error| format!("its reader cannot be run: {error}");
-    let mut client = Client::start(options).map_err(failed)?;
+    // What is measured of secrets is not kept.
+    let options = SqliteOptions { tables: false, ..options.clone() };
+    let mut client = Client::start(&options, None).map_err(failed)?;
     match client.probe(path, is_stopped).map_err(failed)? {
         Verdict::Fine => {}
         Verdict::Refused(_) => return Ok(Database::Refused),
         Verdict::Failed(_) => return Err(unreadable()),
     }
-    client.read(path).map_err(failed)?;
+    client.read(path, Facts::default()).map_err(failed)?;
     let mut bytes = Zeroizing::new(Vec::new());
     loop {
         match client.next(is_stopped).map_err(failed)? {

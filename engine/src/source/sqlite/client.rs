@@ -2,9 +2,10 @@
 
 use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
+use super::request::{self, Request};
 use super::wire;
 use super::{Facts, SqliteOptions, WORKER};
 use crate::source::pipe;
@@ -15,7 +16,8 @@ pub struct Client {
     child: Child,
     requests: ChildStdin,
     answers: ChildStdout,
-    lock_max_ms: u64,
+    /// What every reading is asked for; the path is another each time.
+    request: Request,
 }
 
 /// Whether SQLite reads a file.
@@ -45,19 +47,28 @@ pub enum Pages {
 }
 
 impl Client {
-    /// Starts a worker, which knows nothing of this process: no environment, no open file.
+    /// Starts a worker, which knows nothing of this process: no environment, no open file. What must wait
+    /// there goes to `folder`, or else where the system has temporary files.
     ///
     /// # Errors
     /// If the program cannot be started.
-    pub fn start(options: &SqliteOptions) -> io::Result<Self> {
+    pub fn start(options: &SqliteOptions, folder: Option<&Path>) -> io::Result<Self> {
         let mut command = Command::new(&options.program);
         command.arg(WORKER).env_clear().stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.spawn()?;
         let missing = || io::Error::other("no pipe");
         let requests = child.stdin.take().ok_or_else(missing)?;
         let answers = child.stdout.take().ok_or_else(missing)?;
-        let lock_max_ms = u64::try_from(options.lock_max.as_millis()).unwrap_or(u64::MAX);
-        Ok(Self { child, requests, answers, lock_max_ms })
+        let request = Request {
+            path: PathBuf::new(),
+            wait: options.lock_max,
+            check: options.check,
+            tables: options.tables,
+            zero_free_pages: options.zero_free_pages,
+            folder: folder.map(Path::to_owned),
+            known: Facts::default(),
+        };
+        Ok(Self { child, requests, answers, request })
     }
 
     /// Asks whether SQLite takes the file for a database.
@@ -76,13 +87,39 @@ impl Client {
         }
     }
 
-    /// Begins to read; [`Client::next`] gives the answer.
+    /// Fixes one moment for several databases, each with what is known of it. [`Client::read`] gives them
+    /// as they were then.
+    ///
+    /// Tells how many there are (`databases`), none if no moment was found, and after how many `tries`.
+    ///
+    /// # Errors
+    /// If the worker has died, or `is_stopped` says so. The client is of no more use then.
+    pub fn hold(
+        &mut self,
+        databases: Vec<(PathBuf, Facts)>,
+        is_stopped: &dyn Fn() -> bool,
+    ) -> io::Result<Facts> {
+        let requests = databases.into_iter().map(|(path, known)| self.request_for(path, known));
+        let requests: Vec<_> = requests.collect();
+        wire::send(&mut self.requests, wire::HOLD, &request::encode_all(&requests))?;
+        match self.answer(is_stopped)? {
+            (wire::HELD, payload) => Ok(Facts::decode(&payload)),
+            _ => Err(unexpected()),
+        }
+    }
+
+    /// Begins to read; [`Client::next`] gives the answer. What is `known` of the same pages is not
+    /// measured again.
     ///
     /// # Errors
     /// If the worker has died.
-    pub fn read(&mut self, path: &Path) -> io::Result<()> {
-        let request = [&self.lock_max_ms.to_le_bytes(), path.as_os_str().as_bytes()].concat();
-        wire::send(&mut self.requests, wire::READ, &request)
+    pub fn read(&mut self, path: &Path, known: Facts) -> io::Result<()> {
+        let request = self.request_for(path.to_owned(), known);
+        wire::send(&mut self.requests, wire::READ, &request.encode())
+    }
+
+    fn request_for(&self, path: PathBuf, known: Facts) -> Request {
+        Request { path, known, ..self.request.clone() }
     }
 
     /// The next part of the answer.

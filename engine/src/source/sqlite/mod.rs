@@ -5,9 +5,19 @@
 //! program, opens nothing else, and hands the pages of one read transaction over a pipe.
 
 mod capture;
+mod check;
 mod client;
 mod facts;
+mod free;
+mod image;
+mod moment;
+mod open;
+mod pages;
+mod request;
 mod still;
+mod tables;
+mod tree_hash;
+mod vfs;
 mod wire;
 mod worker;
 
@@ -20,11 +30,19 @@ use rustix::fs::{Mode, OFlags};
 
 pub use client::{Client, Pages, Verdict};
 pub use facts::Facts;
+pub use image::{IMAGE_BLOCK_LEN, MakeShelf, Shelf};
+pub use request::Check;
 pub use wire::BLOCK_LEN;
 pub use worker::serve;
 
 /// First bytes of every database that is not encrypted.
 pub const MAGIC: &[u8; 16] = b"SQLite format 3\0";
+/// First bytes of a WAL, by the order of bytes in its checksums.
+const WAL_MAGICS: [u32; 2] = [0x377f_0682, 0x377f_0683];
+/// Bytes of the shortest page.
+const PAGE_LEN_MIN: u64 = 512;
+/// Bytes of a file that are looked at for noise.
+const ENCRYPTED_LEN_MIN: usize = 1024;
 /// What SQLite puts behind a database's name for its other files, which are not stored: what they
 /// hold is in the pages read.
 pub const SIDECARS: [&str; 3] = ["-wal", "-shm", "-journal"];
@@ -39,6 +57,12 @@ pub struct SqliteOptions {
     pub lock_max: Duration,
     /// Databases among the files of a tree are known by their first bytes and read as such.
     pub recognise: bool,
+    /// How much SQLite checks of what is stored.
+    pub check: Check,
+    /// Rows and a hash of every table are measured.
+    pub tables: bool,
+    /// Free pages, in which what was deleted may still stand, are stored overwritten.
+    pub zero_free_pages: bool,
 }
 
 /// The argument that makes the program a worker.
@@ -59,6 +83,29 @@ pub fn begins_as_database(path: &Path) -> bool {
     // A FIFO of that name must not keep us waiting.
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     rustix::fs::open(path, flags, Mode::empty()).is_ok_and(|file| is_database(&file.into()))
+}
+
+/// True if an open file is none that SQLite reads, but could be an encrypted one: whole pages of noise.
+#[must_use]
+pub fn may_be_encrypted(file: &File) -> bool {
+    let mut first = [0; ENCRYPTED_LEN_MIN];
+    let is_whole = file.metadata().is_ok_and(|meta| meta.len().is_multiple_of(PAGE_LEN_MIN));
+    if !is_whole || file.read_exact_at(&mut first, 0).is_err() {
+        return false;
+    }
+    let mut counts = [0_u32; 256];
+    first.iter().for_each(|byte| counts[usize::from(*byte)] += 1);
+    // Of noise the squares sum up to len + len²/256, of text to ten times as much.
+    let squares: u32 = counts.iter().map(|count| count * count).sum();
+    squares < 2 * (ENCRYPTED_LEN_MIN + ENCRYPTED_LEN_MIN * ENCRYPTED_LEN_MIN / 256) as u32
+}
+
+/// True if an open file begins as the WAL of a database does.
+#[must_use]
+pub fn is_wal(file: &File) -> bool {
+    let mut first = [0; 4];
+    let read = file.read_exact_at(&mut first, 0);
+    read.is_ok() && WAL_MAGICS.contains(&u32::from_be_bytes(first))
 }
 
 /// Bytes of the WAL of the database at `path`; 0 without one.

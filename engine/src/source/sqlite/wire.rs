@@ -7,15 +7,19 @@ pub const BLOCK_LEN: usize = 1 << 20;
 
 /// Client to worker: is this a database SQLite can read? The payload is a path.
 pub(super) const PROBE: u8 = b'p';
-/// Client to worker: give its pages. The payload is 8 bytes of milliseconds, and a path.
+/// Client to worker: fix one moment for several databases. The payload is their requests.
+pub(super) const HOLD: u8 = b'h';
+/// Client to worker: give its pages. The payload is a request.
 pub(super) const READ: u8 = b'r';
 /// Worker to client: SQLite takes it.
 pub(super) const FINE: u8 = b'o';
+/// Worker to client: how many databases are held, after how many tries.
+pub(super) const HELD: u8 = b'm';
 /// Worker to client: the transaction has begun; the facts known by now.
 pub(super) const BEGUN: u8 = b'b';
 /// Worker to client: a block of pages.
 pub(super) const PAGES: u8 = b'd';
-/// Worker to client: the transaction has ended, all pages were sent; locks are gone.
+/// Worker to client: the transaction has ended; locks are gone. Pages may follow.
 pub(super) const RELEASED: u8 = b'e';
 /// Worker to client: the facts, which end the answer.
 pub(super) const FACTS: u8 = b'f';

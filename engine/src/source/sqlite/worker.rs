@@ -1,70 +1,93 @@
 //! The worker: answers requests on standard input until it ends.
 
+use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::io::{self, BufReader, Write};
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
-use std::time::Duration;
+use std::path::{Path, PathBuf};
 
-use super::capture::{self, Failure, Given};
-use super::wire::{self, BLOCK_LEN};
+use super::capture::{self, Begun, Failure, Given};
+use super::image::MakeShelf;
+use super::request::{self, Request};
+use super::wire;
+use super::{Facts, moment};
 
-/// Answers requests until standard input ends. Nothing else may be open in the process: see the
-/// module.
+/// Answers requests until standard input ends; pages that must wait go to what `make` gives. No
+/// database may be open in the process elsewhere: see the module.
 ///
 /// # Errors
 /// When the client has gone.
-pub fn serve() -> io::Result<()> {
+pub fn serve(make: MakeShelf<'_>) -> io::Result<()> {
     let mut input = BufReader::new(io::stdin().lock());
     let mut out = io::stdout().lock();
+    let mut worker = Worker { make, held: HashMap::new() };
     while let Some((kind, payload)) = wire::receive(&mut input)? {
-        let answer = match kind {
-            wire::PROBE => probe(&mut out, path(&payload)),
-            wire::READ => match payload.split_first_chunk::<8>() {
-                Some((wait, name)) => {
-                    let wait = Duration::from_millis(u64::from_le_bytes(*wait));
-                    read(&mut out, path(name), wait)
-                }
-                None => Err(Failure::Database("a request is cut off".to_owned())),
-            },
-            _ => Err(Failure::Database("an unknown request".to_owned())),
-        };
-        match answer {
+        match worker.answer(kind, &payload, &mut out) {
             Ok(()) => {}
             Err(Failure::Client(error)) => return Err(error),
-            Err(Failure::Refused(what)) => wire::send(&mut out, wire::REFUSED, what.as_bytes())?,
+            Err(Failure::Refused(what)) => {
+                wire::send(&mut out, wire::REFUSED, what.as_bytes())?;
+            }
             Err(Failure::Database(what)) => wire::send(&mut out, wire::FAILED, what.as_bytes())?,
         }
     }
     Ok(())
 }
 
-fn path(bytes: &[u8]) -> &Path {
-    Path::new(OsStr::from_bytes(bytes))
+struct Worker<'m> {
+    make: MakeShelf<'m>,
+    /// Databases whose moment is fixed already.
+    held: HashMap<PathBuf, Begun>,
 }
 
-fn probe(out: &mut impl Write, path: &Path) -> Result<(), Failure> {
-    capture::probe(path)?;
-    wire::send(out, wire::FINE, &[]).map_err(Failure::Client)
-}
-
-fn read(out: &mut impl Write, path: &Path, wait: Duration) -> Result<(), Failure> {
-    let mut block = Vec::with_capacity(BLOCK_LEN);
-    let mut give = |given: Given<'_>| -> io::Result<()> {
-        let more = if let Given::Page(page) = given { page.len() } else { BLOCK_LEN };
-        if block.len() + more > BLOCK_LEN && !block.is_empty() {
-            wire::send(out, wire::PAGES, &block)?;
-            block.clear();
-        }
-        match given {
-            Given::Begun(facts) => wire::send(out, wire::BEGUN, &facts.encode()),
-            Given::Page(page) => {
-                block.extend_from_slice(page);
-                Ok(())
+impl Worker<'_> {
+    fn answer(&mut self, kind: u8, payload: &[u8], out: &mut impl Write) -> Result<(), Failure> {
+        match kind {
+            wire::PROBE => {
+                capture::probe(Path::new(OsStr::from_bytes(payload)))?;
+                wire::send(out, wire::FINE, &[]).map_err(Failure::Client)
             }
-            Given::Released => wire::send(out, wire::RELEASED, &[]),
+            wire::HOLD => {
+                let facts = self.hold(request::decode_all(payload).map_err(Failure::Client)?);
+                wire::send(out, wire::HELD, &facts.encode()).map_err(Failure::Client)
+            }
+            wire::READ => self.read(Request::decode(payload).map_err(Failure::Client)?, out),
+            _ => Err(Failure::Database("an unknown request".to_owned())),
         }
-    };
-    let facts = capture::read(path, wait, &mut give)?;
-    wire::send(out, wire::FACTS, &facts.encode()).map_err(Failure::Client)
+    }
+
+    /// Fixes one moment for several databases, which are read later.
+    fn hold(&mut self, requests: Vec<Request>) -> Facts {
+        let group = moment::begin(requests);
+        let mut kept = group.begun;
+        // One that fails is read anew, of a moment of its own, or fails again by name.
+        kept.retain_mut(|begun| begun.keep(self.make).is_ok());
+        let count = kept.len();
+        for mut begun in kept {
+            begun.tell_moment(count);
+            self.held.insert(begun.request.path.clone(), begun);
+        }
+        let mut facts = Facts::default();
+        facts.set("tries", group.tries.to_string());
+        facts.set("databases", count.to_string());
+        facts
+    }
+
+    fn read(&mut self, request: Request, out: &mut impl Write) -> Result<(), Failure> {
+        let begun = match self.held.remove(&request.path) {
+            Some(begun) => begun,
+            None => {
+                let mut begun = Begun::open(request)?;
+                begun.keep(self.make)?;
+                begun
+            }
+        };
+        let mut give = |given: Given<'_>| match given {
+            Given::Begun(facts) => wire::send(out, wire::BEGUN, &facts.encode()),
+            Given::Block(block) => wire::send(out, wire::PAGES, block),
+            Given::Released => wire::send(out, wire::RELEASED, &[]),
+        };
+        let facts = begun.read(&mut give)?;
+        wire::send(out, wire::FACTS, &facts.encode()).map_err(Failure::Client)
+    }
 }

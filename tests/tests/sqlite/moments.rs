@@ -1,0 +1,127 @@
+//! Several databases at one moment.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use rusqlite::Connection;
+
+use super::app;
+use crate::support::{Scene, below};
+
+const DATABASES: usize = 4;
+/// Backups; `COFFER_TEST_SQLITE_ROUNDS` makes it more.
+const ROUNDS: usize = 25;
+
+/// Databases with a counter each; every second one has a rollback journal.
+fn create(folder: &Path, modes: [&str; 2]) -> Vec<(PathBuf, Connection)> {
+    let one = |number: usize| {
+        let path = folder.join(format!("{number}.db"));
+        let connection = app::create(&path, modes[number % 2], 200_000);
+        (path, connection)
+    };
+    (0..DATABASES).map(one).collect()
+}
+
+/// Stops the writer when the work has ended, or failed.
+struct Stopping<'s>(&'s AtomicBool);
+
+impl Drop for Stopping<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
+/// Counts in one database after the other, each commit after the one before, while `work` runs.
+fn counting<T>(paths: &[PathBuf], pause: Duration, work: impl FnOnce() -> T) -> (T, u64) {
+    let stop = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let writer = scope.spawn(|| {
+            let open = |path: &PathBuf| {
+                let connection = Connection::open(path).unwrap();
+                connection.busy_timeout(Duration::from_secs(60)).unwrap();
+                connection.pragma_update(None, "synchronous", "off").unwrap();
+                connection
+            };
+            let connections: Vec<_> = paths.iter().map(open).collect();
+            let mut count = 0;
+            while !stop.load(Ordering::SeqCst) {
+                count += 1;
+                for connection in &connections {
+                    connection.execute("UPDATE turn SET number = ?1", [count]).unwrap();
+                    if !pause.is_zero() {
+                        thread::sleep(pause);
+                    }
+                }
+            }
+            count as u64
+        });
+        let result = {
+            let _stopping = Stopping(&stop);
+            work()
+        };
+        (result, writer.join().unwrap())
+    })
+}
+
+fn count_in(path: &Path) -> i64 {
+    let connection = Connection::open(path).unwrap();
+    connection.query_row("SELECT number FROM turn", [], |row| row.get(0)).unwrap()
+}
+
+fn check(modes: [&str; 2], pause: Duration) {
+    let scene = Scene::in_memory();
+    let databases = create(&scene.source, modes);
+    let paths: Vec<_> = databases.iter().map(|(path, _)| path.clone()).collect();
+    let rounds = std::env::var("COFFER_TEST_SQLITE_ROUNDS").ok().and_then(|it| it.parse().ok());
+    let (mut moments, mut between) = (0, 0);
+    let ((), count) = counting(&paths, pause, || {
+        for _ in 0..rounds.unwrap_or(ROUNDS) {
+            let pattern = scene.source.join("*.db");
+            let run =
+                scene.coffer(["--json", "backup", "--sqlite", pattern.to_str().unwrap()]).ok();
+            let facts = scene.coffer(["--json", "ls", "--facts", "latest"]).ok().json()[0].clone();
+            let target = scene.fresh_target();
+            scene.restore_into(&run.snapshot_id(), &target, &[]).ok();
+            let counts: Vec<_> = paths.iter().map(|path| count_in(&below(&target, path))).collect();
+            let told = &facts["sources"][0]["facts"]["moment"];
+            if told == "one for 4 databases" {
+                moments += 1;
+                // Each database is as far as the one before it, or one behind.
+                let first = counts[0];
+                assert!(counts.is_sorted_by(|a, b| a >= b), "{counts:?}");
+                assert!(counts.iter().all(|count| first - count <= 1), "{counts:?}");
+                between += i32::from(counts[DATABASES - 1] != first);
+            } else {
+                assert!(run.errors().contains("each at its own moment"), "{told} {}", run.errors());
+            }
+        }
+    });
+    println!("{modes:?}: {moments} moments, {between} between two commits of {count} rounds");
+    assert!(moments > 0 && count > 10);
+}
+
+#[test]
+fn databases_in_wal_mode_are_of_one_moment() {
+    check(["wal", "wal"], Duration::ZERO);
+}
+
+#[test]
+fn databases_of_both_modes_are_of_one_moment() {
+    check(["wal", "delete"], Duration::from_millis(1));
+}
+
+#[test]
+fn one_that_cannot_be_read_leaves_the_others_at_one_moment() {
+    let scene = Scene::new();
+    let databases = create(&scene.source, ["wal", "delete"]);
+    databases[1].1.execute_batch("BEGIN EXCLUSIVE").unwrap();
+    let pattern = scene.source.join("*.db");
+    let args = ["backup", "--lock-max", "1s", "--sqlite", pattern.to_str().unwrap()];
+    let run = scene.coffer(args).fails_with(3);
+    assert!(run.errors().contains("1.db: SQLite cannot read it"), "{}", run.errors());
+    let facts = scene.coffer(["--json", "ls", "--facts", "latest"]).ok().json()[0].clone();
+    assert_eq!(facts["sources"][0]["facts"]["moment"], "one for 3 databases");
+    assert_eq!(facts["sources"][1]["status"], "failed");
+}
