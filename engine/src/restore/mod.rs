@@ -8,6 +8,7 @@ mod apply;
 mod batch;
 mod compare;
 mod content;
+mod count;
 mod delete;
 mod filter;
 mod links;
@@ -177,7 +178,7 @@ pub fn restore_origins(
     let report = Report::new(observer, bytes_total);
     if options.dry_run {
         for origin in chosen {
-            plan::count(origin, options, Selection::new(&filter, &options.folder), &report);
+            count::count(origin, options, Selection::new(&filter, &options.folder), &report);
         }
         delete_extra(origins, options, &filter, &report, Mode::Count)?;
         return report.into_summary();

@@ -437,44 +437,7 @@ impl<'a, 'o> Planner<'a, 'o> {
     }
 }
 
-/// Counts and tells what would be restored.
-pub(super) fn count(
-    origin: &Origin<'_>,
-    options: &RestoreOptions,
-    mut selection: Selection<'_>,
-    report: &Report<'_>,
-) {
-    let counts = &report.counts;
-    for entry in (origin.entries)(&options.folder) {
-        if report.is_stopped() {
-            break;
-        }
-        let entry = match entry {
-            Ok(entry) => entry,
-            Err(error) => {
-                report.damaged(&options.folder, error);
-                continue;
-            }
-        };
-        match (selection.judge(&entry), &entry.kind) {
-            (Verdict::Excluded, _) => add(&counts.excluded, 1),
-            (Verdict::Wanted, kind) => {
-                let count = match kind {
-                    kind if is_device(kind) && !options.devices => &counts.skipped,
-                    EntryKind::File { .. } => &counts.files,
-                    EntryKind::Directory => &counts.directories,
-                    _ => &counts.others,
-                };
-                add(count, 1);
-                add(&counts.bytes, entry.file_size());
-                report.entry(Action::Restored, entry.path.as_bytes(), entry.file_size());
-            }
-            _ => {}
-        }
-    }
-}
-
-fn is_device(kind: &EntryKind) -> bool {
+pub(super) fn is_device(kind: &EntryKind) -> bool {
     matches!(kind, EntryKind::CharDevice { .. } | EntryKind::BlockDevice { .. })
 }
 
