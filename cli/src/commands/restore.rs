@@ -54,6 +54,7 @@ fn options(context: &Context, args: RestoreArgs) -> Result<RestoreOptions> {
     Ok(RestoreOptions {
         target: absolute(&args.target)?,
         folder: args.from.path,
+        name: None,
         includes: args.include,
         excludes: args.exclude,
         overwrite: match args.overwrite {
