@@ -9,6 +9,7 @@ mod batch;
 mod compare;
 mod content;
 mod count;
+mod databases;
 mod delete;
 mod filter;
 mod links;
@@ -24,6 +25,7 @@ mod sources;
 #[cfg(test)]
 mod tests;
 
+pub use databases::{DatabaseSearch, StoredDatabase, find_databases};
 pub use origin::{ChunkStream, EntryStream, FramePlace, Origin, PackNumber, Place};
 pub use sources::restore;
 
