@@ -5,3 +5,4 @@ mod hard;
 mod kinds;
 mod live;
 mod restores;
+mod to_file;
