@@ -1,6 +1,6 @@
 use std::path::PathBuf;
 
-use clap::{Args, ValueEnum};
+use clap::{ArgGroup, Args, ValueEnum};
 
 use super::FilterArgs;
 use super::values::{SnapshotPath, SnapshotPathParser};
@@ -17,20 +17,30 @@ Examples:
   coffer restore latest --target /tmp/r -n -v
   coffer restore latest:/srv/app --target /srv/app --delete -n -v
   coffer restore latest:/srv/app --target /srv/app --delete --verify
+  coffer restore latest:/srv/app/app.db --to-sqlite /tmp/look.db
+  coffer restore latest --source /srv/app/app.db --to-sqlite /srv/app/app.db --verify
 
-What --delete removes is asked for on a terminal by the target's path; elsewhere --yes is needed, or
-nothing is done (exit code 5). Differences that --verify finds are exit code 4.";
+--to-sqlite writes the database at PATH, or without PATH the only one of the snapshot or source, to
+exactly FILE, and nothing else.
 
-/// Write a snapshot, or a part of it, into a folder
+Before --delete removes something, or --to-sqlite replaces a FILE, its path is asked for on a
+terminal; elsewhere --yes is needed, or nothing is done (exit code 5). Differences that --verify
+finds are exit code 4.";
+
+/// Write a snapshot, or a part of it, into a folder, or one database of it to a file
 #[derive(Debug, Args)]
 #[command(after_help = HELP)]
+#[command(group = ArgGroup::new("into").required(true).args(["target", "to_sqlite"]))]
 pub struct RestoreArgs {
     /// The snapshot, and the folder or file in it
     #[arg(value_name = "SNAP[:PATH]", value_parser = SnapshotPathParser)]
     pub from: SnapshotPath,
     /// The folder to write into; made if it does not exist
     #[arg(short, long, value_name = "DIR")]
-    pub target: PathBuf,
+    pub target: Option<PathBuf>,
+    /// The file to write a single SQLite database to
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["include", "exclude", "overwrite", "delete", "devices"])]
+    pub to_sqlite: Option<PathBuf>,
     /// Restore only what matches
     #[arg(short, long, value_name = "GLOB")]
     pub include: Vec<String>,
@@ -52,7 +62,7 @@ pub struct RestoreArgs {
     /// Remove from the target what the snapshot does not have, below the restored paths
     #[arg(long)]
     pub delete: bool,
-    /// Do not ask before something is removed
+    /// Do not ask before something is removed or replaced
     #[arg(long)]
     pub yes: bool,
     /// Read everything back from the disk and compare it with the snapshot

@@ -143,7 +143,7 @@ impl Writer<'_> {
             }
             into
         };
-        let from = self.target.reopen(&job.folder, job.path.name(), facts)?;
+        let from = self.target.reopen(&job.folder, job.name(), facts)?;
         let mut done = 0;
         while done < run.len && !self.report.is_stopped() {
             let len = COPY_LEN.min(run.len - done);
@@ -237,7 +237,7 @@ impl Writer<'_> {
         state: &mut FileState,
         is_whole: bool,
     ) -> Outcome<Arc<OwnedFd>> {
-        let name = job.path.name();
+        let name = job.name();
         if state.file.is_none() {
             let plan = FilePlan {
                 is_hidden: job.is_hidden.load(Ordering::Relaxed),
@@ -267,8 +267,8 @@ impl Writer<'_> {
         if job.has_holes || self.is_sparse || facts.size < CLONE_LEN_MIN {
             return Ok(());
         }
-        let from = self.target.reopen(&job.folder, job.path.name(), facts)?;
-        let into = self.target.file_handle(&job.folder, job.path.name(), file)?;
+        let from = self.target.reopen(&job.folder, job.name(), facts)?;
+        let into = self.target.file_handle(&job.folder, job.name(), file)?;
         state.is_cloned = self.target.clone_data(&from, &into, job.size)?;
         facts.check(&from)
     }
@@ -329,7 +329,7 @@ impl Writer<'_> {
     ) -> Outcome<()> {
         let Some(file) = &state.file else { return Ok(()) };
         self.checks.enter(1);
-        let opened = self.target.open_database(&job.folder, job.path.name(), file);
+        let opened = self.target.open_database(&job.folder, job.name(), file);
         let (checked, completed) = thread::scope(|scope| {
             let check = scope.spawn(|| opened.map(DatabaseCheck::of));
             let completed = self.complete_file(job, state, durability);
@@ -373,7 +373,7 @@ impl Writer<'_> {
             if file.is_open() {
                 self.open_count.fetch_sub(1, Ordering::Relaxed);
             }
-            self.target.abandon_file(&job.folder, job.path.name(), file);
+            self.target.abandon_file(&job.folder, job.name(), file);
         }
         self.links.forget(job.link_group);
         true

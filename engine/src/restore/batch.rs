@@ -73,6 +73,8 @@ pub(super) struct FileJob {
     pub(super) is_secret: bool,
     pub(super) folder: Arc<Folder>,
     pub(super) path: EntryPath,
+    /// The name it gets, if not the last of its path.
+    pub(super) new_name: Option<Box<[u8]>>,
     pub(super) metadata: Metadata,
     pub(super) size: u64,
     /// Has holes: not written from end to end.
@@ -125,6 +127,11 @@ pub(super) enum Step {
 }
 
 impl FileJob {
+    /// The name it gets in its folder.
+    pub(super) fn name(&self) -> &[u8] {
+        self.new_name.as_deref().unwrap_or_else(|| self.path.name())
+    }
+
     pub(super) fn state(&self) -> MutexGuard<'_, FileState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -61,8 +61,8 @@ impl Deletion<'_> {
     /// to be extra.
     pub(super) fn run(&self, origins: &[Origin<'_>]) {
         let folder = &self.options.folder;
-        let mut selections: Vec<_> =
-            origins.iter().map(|_| Selection::new(self.filter, folder)).collect();
+        let select = |_| Selection::new(self.filter, self.options);
+        let mut selections: Vec<_> = origins.iter().map(select).collect();
         let mut stack: Vec<Level> = Vec::new();
         let covers_all = |origin: &Origin<'_>| origin.roots.iter().any(Vec::is_empty);
         if folder.is_empty() && origins.iter().any(|it| it.is_chosen && covers_all(it)) {

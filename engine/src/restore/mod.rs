@@ -8,6 +8,8 @@ mod apply;
 mod batch;
 mod compare;
 mod content;
+mod count;
+mod databases;
 mod delete;
 mod filter;
 mod links;
@@ -23,18 +25,22 @@ mod sources;
 #[cfg(test)]
 mod tests;
 
+pub use databases::{DatabaseSearch, StoredDatabase, find_databases};
 pub use origin::{ChunkStream, EntryStream, FramePlace, Origin, PackNumber, Place};
 pub use sources::restore;
 
+use std::ffi::OsStr;
 use std::fmt;
+use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 
 use crate::error::{Error, Kind, Result};
+use crate::model::EntryPath;
 use crate::observe::Observer;
-use crate::target::{Look, Policy, Target};
+use crate::target::{Look, Policy, Target, refuse_kept_place};
 use apply::{Bytes, Gate, Writer};
 use batch::Batch;
 use delete::{Deletion, Mode};
@@ -70,6 +76,8 @@ pub struct RestoreOptions {
     /// The folder whose contents, or the file which, is restored: a path of the snapshot. Empty for
     /// everything, with its path below `/` recreated.
     pub folder: Vec<u8>,
+    /// The name that the file `folder` gets in the target; none for its own.
+    pub name: Option<Vec<u8>>,
     /// Patterns in the grammar of `.gitignore`, against paths below the target; if there are any,
     /// only what they name and what is in a directory they name.
     pub includes: Vec<String>,
@@ -98,6 +106,16 @@ pub struct RestoreOptions {
     pub force: bool,
     /// Makes character and block devices too.
     pub devices: bool,
+}
+
+impl RestoreOptions {
+    /// The target, or the one place in it that the restore is for.
+    fn place(&self) -> PathBuf {
+        match &self.name {
+            Some(name) => self.target.join(OsStr::from_bytes(name)),
+            None => self.target.clone(),
+        }
+    }
 }
 
 /// An entry that was not restored.
@@ -155,8 +173,8 @@ pub struct RestoreSummary {
 ///
 /// # Errors
 /// `NoSpace` naming the target; `Interrupted`; `Conflict` while another restore writes there;
-/// `Input` for an unsound pattern; `NotFound` if the folder is not in the snapshot; `Refused` for
-/// what must not be deleted; `Unavailable` if the store goes away. No temporary is left behind;
+/// `Input` for an unsound pattern, or a new name that cannot be given; `NotFound` if the folder is not
+/// in the snapshot; `Refused` for what must not be deleted or replaced; `Unavailable` if the store goes away. No temporary is left behind;
 /// what has its name is whole.
 pub fn restore_origins(
     origins: &[Origin<'_>],
@@ -165,19 +183,12 @@ pub fn restore_origins(
 ) -> Result<RestoreSummary> {
     let filter = Filter::new(&options.includes, &options.excludes)?;
     let chosen = &holding(origins, options)?[..];
-    if options.verify && options.overwrite == Overwrite::Never {
-        let what =
-            "what is never overwritten need not be what the snapshot has: it cannot be verified";
-        return Err(Error::new(Kind::Input, what));
-    }
-    if options.delete {
-        delete::refuse_partial(origins)?;
-    }
+    refuse_unsound(origins, chosen, options)?;
     let bytes_total = chosen.iter().map(|origin| origin.bytes_total).sum();
     let report = Report::new(observer, bytes_total);
     if options.dry_run {
         for origin in chosen {
-            plan::count(origin, options, Selection::new(&filter, &options.folder), &report);
+            count::count(origin, options, Selection::new(&filter, options), &report);
         }
         delete_extra(origins, options, &filter, &report, Mode::Count)?;
         return report.into_summary();
@@ -191,7 +202,7 @@ pub fn restore_origins(
     let target = Target::open(&options.target, policy)?;
     for origin in chosen {
         if !report.is_stopped() {
-            let selection = Selection::new(&filter, &options.folder);
+            let selection = Selection::new(&filter, options);
             run(origin, options, &target, &report, &Links::default(), selection);
         }
     }
@@ -224,6 +235,40 @@ fn holding<'a, 'o>(
         return Err(Error::new(Kind::NotFound, what));
     }
     Ok(holding)
+}
+
+/// # Errors
+/// `Input` for options that contradict each other or the snapshot; `Refused` if something may be lost
+/// that must not be.
+fn refuse_unsound(
+    origins: &[Origin<'_>],
+    chosen: &[&Origin<'_>],
+    options: &RestoreOptions,
+) -> Result<()> {
+    if options.verify && options.overwrite == Overwrite::Never {
+        let what =
+            "what is never overwritten need not be what the snapshot has: it cannot be verified";
+        return Err(Error::new(Kind::Input, what));
+    }
+    if options.delete {
+        delete::refuse_partial(origins)?;
+    }
+    if let Some(name) = &options.name {
+        let is_name = EntryPath::new(&name[..]).is_ok_and(|path| path.parent().is_none());
+        if !is_name || !chosen.iter().all(|origin| has_file(origin, &options.folder)) {
+            let what = "a new name is for one file of the snapshot, and has no slash";
+            return Err(Error::new(Kind::Input, what));
+        }
+        refuse_kept_place(&options.place(), &options.kept)?;
+    }
+    Ok(())
+}
+
+/// True if what stands at `path` is no directory. One that cannot be read is reported later.
+fn has_file(origin: &Origin<'_>, path: &[u8]) -> bool {
+    (origin.entries)(path).next().is_some_and(|first| {
+        first.map_or(true, |entry| entry.path.as_bytes() == path && !entry.is_directory())
+    })
 }
 
 /// The target as it stands, if it does; checked if something in it is to be deleted.

@@ -13,6 +13,7 @@ use super::origin::Origin;
 use super::report::{Report, add};
 use super::selection::{Selection, Verdict};
 use super::{Overwrite, RestoreOptions};
+use crate::error::{Error, Kind};
 use crate::model::{Entry, EntryKind, Xattr};
 use crate::observe::Action;
 use crate::target::{Existing, FileFacts, Folder, Metadata, Special, Target, TargetError};
@@ -199,8 +200,7 @@ impl<'a, 'o> Planner<'a, 'o> {
             return Ok(());
         }
         if let Some(user) = self.user_of(folder, &entry, &existing) {
-            let what = format!("the database is in use by {user}: stop it first, or use --force");
-            return self.refused(entry.path.as_bytes(), TargetError::Entry(what));
+            return self.refuse_used(&entry, &user);
         }
         if is_device(&entry.kind) && !self.options.devices {
             let what = "devices were left out, as they were not asked for";
@@ -217,7 +217,7 @@ impl<'a, 'o> Planner<'a, 'o> {
             self.batch.steps.push(Step::Link(link));
             return Ok(());
         }
-        self.links.set(entry.link_group, folder, entry.path.name(), None);
+        self.links.set(entry.link_group, folder, self.selection.name(&entry), None);
         match &entry.kind {
             EntryKind::File { .. } => self.plan_file(folder, entry, metadata, existing),
             EntryKind::Directory => Ok(()),
@@ -248,7 +248,7 @@ impl<'a, 'o> Planner<'a, 'o> {
         folder: &Arc<Folder>,
         entry: &Entry,
     ) -> std::result::Result<Existing, Stopped> {
-        match self.target.existing(folder, entry.path.name()) {
+        match self.target.existing(folder, self.selection.name(entry)) {
             Ok(existing) => Ok(existing),
             Err(TargetError::Entry(_)) => Ok(Existing::Nothing),
             Err(error) => self.refused(entry.path.as_bytes(), error).and(Err(Stopped)),
@@ -259,7 +259,20 @@ impl<'a, 'o> Planner<'a, 'o> {
     fn user_of(&self, folder: &Arc<Folder>, entry: &Entry, existing: &Existing) -> Option<String> {
         let Existing::File { handle, facts } = existing else { return None };
         let matters = entry.database && !self.options.force;
-        matters.then(|| self.target.user_of_database(folder, entry.path.name(), (handle, facts)))?
+        let name = self.selection.name(entry);
+        matters.then(|| self.target.user_of_database(folder, name, (handle, facts)))?
+    }
+
+    /// A database that somebody uses is not replaced; if nothing else is asked for, that ends the
+    /// restore.
+    fn refuse_used(&self, entry: &Entry, user: &str) -> std::result::Result<(), Stopped> {
+        let what = format!("the database is in use by {user}: stop it first, or use --force");
+        if self.selection.new_name(entry).is_none() {
+            return self.refused(entry.path.as_bytes(), TargetError::Entry(what));
+        }
+        let place = self.options.place().display().to_string();
+        self.report.stop(Error::new(Kind::Refused, format!("{place}: {what}")));
+        Err(Stopped)
     }
 
     /// True if what has the name stays as it is, as the overwrite mode asks.
@@ -302,7 +315,7 @@ impl<'a, 'o> Planner<'a, 'o> {
     ) {
         let path = entry.path.as_bytes();
         self.target.refresh(handle, path, metadata);
-        self.links.set(entry.link_group, folder, entry.path.name(), Some(facts.inode));
+        self.links.set(entry.link_group, folder, self.selection.name(entry), Some(facts.inode));
         self.skipped(path, entry.file_size());
     }
 
@@ -318,7 +331,7 @@ impl<'a, 'o> Planner<'a, 'o> {
         special: Special<'_>,
         metadata: &Metadata,
     ) -> std::result::Result<(), Stopped> {
-        let (name, path) = (entry.path.name(), entry.path.as_bytes());
+        let (name, path) = (self.selection.name(entry), entry.path.as_bytes());
         let may_replace = self.options.overwrite != Overwrite::Never;
         match self.target.make_special(folder, name, path, special, metadata, may_replace) {
             Ok(inode) => {
@@ -350,6 +363,7 @@ impl<'a, 'o> Planner<'a, 'o> {
             is_secret: self.origin.is_secret,
             folder: Arc::clone(folder),
             path: entry.path.clone(),
+            new_name: self.selection.new_name(&entry).map(Box::from),
             metadata,
             size: *size,
             has_holes: !holes.is_empty(),
@@ -364,7 +378,7 @@ impl<'a, 'o> Planner<'a, 'o> {
         if let (Planned::Equal, Some(compared)) = (planned, &compared) {
             self.batch.files.pop();
             if entry.database
-                && let Err(error) = self.target.remove_sidecars(folder, entry.path.name())
+                && let Err(error) = self.target.remove_sidecars(folder, job.name())
             {
                 return self.refused(entry.path.as_bytes(), error);
             }
@@ -437,44 +451,7 @@ impl<'a, 'o> Planner<'a, 'o> {
     }
 }
 
-/// Counts and tells what would be restored.
-pub(super) fn count(
-    origin: &Origin<'_>,
-    options: &RestoreOptions,
-    mut selection: Selection<'_>,
-    report: &Report<'_>,
-) {
-    let counts = &report.counts;
-    for entry in (origin.entries)(&options.folder) {
-        if report.is_stopped() {
-            break;
-        }
-        let entry = match entry {
-            Ok(entry) => entry,
-            Err(error) => {
-                report.damaged(&options.folder, error);
-                continue;
-            }
-        };
-        match (selection.judge(&entry), &entry.kind) {
-            (Verdict::Excluded, _) => add(&counts.excluded, 1),
-            (Verdict::Wanted, kind) => {
-                let count = match kind {
-                    kind if is_device(kind) && !options.devices => &counts.skipped,
-                    EntryKind::File { .. } => &counts.files,
-                    EntryKind::Directory => &counts.directories,
-                    _ => &counts.others,
-                };
-                add(count, 1);
-                add(&counts.bytes, entry.file_size());
-                report.entry(Action::Restored, entry.path.as_bytes(), entry.file_size());
-            }
-            _ => {}
-        }
-    }
-}
-
-fn is_device(kind: &EntryKind) -> bool {
+pub(super) fn is_device(kind: &EntryKind) -> bool {
     matches!(kind, EntryKind::CharDevice { .. } | EntryKind::BlockDevice { .. })
 }
 

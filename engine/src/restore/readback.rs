@@ -27,7 +27,7 @@ impl Readback<'_> {
     /// Compares every entry that was restored; those already told of are passed over.
     pub(super) fn run(&self, origin: &Origin<'_>) {
         let told = self.report.problem_paths();
-        let mut selection = Selection::new(self.filter, &self.options.folder);
+        let mut selection = Selection::new(self.filter, self.options);
         for entry in (origin.entries)(&self.options.folder).flatten() {
             if self.report.is_stopped() {
                 return;

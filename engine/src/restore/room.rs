@@ -64,7 +64,7 @@ impl Need {
         report: &Report<'_>,
     ) {
         let mut groups = HashSet::new();
-        let mut selection = Selection::new(filter, &options.folder);
+        let mut selection = Selection::new(filter, options);
         for entry in (origin.entries)(&options.folder).flatten() {
             if report.is_stopped() {
                 break;

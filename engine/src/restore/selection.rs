@@ -1,12 +1,15 @@
 //! The entries of a stream that are to be restored, and their paths below the target.
 
+use super::RestoreOptions;
 use super::filter::Filter;
 use crate::model::Entry;
 
 /// Judges entries in manifest order.
 pub(super) struct Selection<'f> {
     filter: &'f Filter,
-    folder: Vec<u8>,
+    folder: &'f [u8],
+    /// The name that what `folder` leads to gets, if not its own.
+    name: Option<&'f [u8]>,
     /// Bytes of every path that are not recreated; known from the first entry on.
     base_len: Option<usize>,
     /// The outermost directory that an include named.
@@ -29,9 +32,10 @@ pub(super) enum Verdict {
 }
 
 impl<'f> Selection<'f> {
-    /// For the contents of `folder`, or for the file of that path.
-    pub(super) fn new(filter: &'f Filter, folder: &[u8]) -> Self {
-        Self { filter, folder: folder.to_vec(), base_len: None, within: None, barred: None }
+    /// For the contents of the folder that `options` name, or for the file of that path.
+    pub(super) fn new(filter: &'f Filter, options: &'f RestoreOptions) -> Self {
+        let (folder, name) = (&options.folder[..], options.name.as_deref());
+        Self { filter, folder, name, base_len: None, within: None, barred: None }
     }
 
     pub(super) fn judge(&mut self, entry: &Entry) -> Verdict {
@@ -41,7 +45,7 @@ impl<'f> Selection<'f> {
             }
             self.barred = None;
         }
-        let base_len = *self.base_len.get_or_insert_with(|| base_len(entry, &self.folder));
+        let base_len = *self.base_len.get_or_insert_with(|| base_len(entry, self.folder));
         let Some(relative) = entry.path.as_bytes().get(base_len..).filter(|path| !path.is_empty())
         else {
             return Verdict::Root;
@@ -75,8 +79,25 @@ impl<'f> Selection<'f> {
     }
 
     /// The path below the target. Only for entries judged before.
-    pub(super) fn relative<'e>(&self, entry: &'e Entry) -> &'e [u8] {
-        entry.path.as_bytes().get(self.base_len()..).unwrap_or_default()
+    pub(super) fn relative<'e>(&self, entry: &'e Entry) -> &'e [u8]
+    where
+        'f: 'e,
+    {
+        let kept = || entry.path.as_bytes().get(self.base_len()..).unwrap_or_default();
+        self.new_name(entry).unwrap_or_else(kept)
+    }
+
+    /// The name that `entry` gets in its folder.
+    pub(super) fn name<'e>(&self, entry: &'e Entry) -> &'e [u8]
+    where
+        'f: 'e,
+    {
+        self.new_name(entry).unwrap_or_else(|| entry.path.name())
+    }
+
+    /// The same, if it is another than its own.
+    pub(super) fn new_name(&self, entry: &Entry) -> Option<&'f [u8]> {
+        self.name.filter(|_| entry.path.as_bytes() == self.folder)
     }
 
     /// Bytes of every path that are not recreated.

@@ -81,7 +81,7 @@ impl Settler<'_> {
         if state.has_failed {
             // The plan met damage after earlier batches were written.
             if let Some(file) = state.file.take() {
-                self.target.abandon_file(&job.folder, job.path.name(), file);
+                self.target.abandon_file(&job.folder, job.name(), file);
             }
             return Ok(());
         }
@@ -90,16 +90,16 @@ impl Settler<'_> {
         }
         let Some(file) = state.file.as_mut() else { return Ok(()) };
         let may_replace = self.overwrite != Overwrite::Never;
-        let mut name = || self.target.name_file(&job.folder, job.path.name(), file, may_replace);
+        let mut name = || self.target.name_file(&job.folder, job.name(), file, may_replace);
         let named = if job.is_database {
-            self.target.replace_database(&job.folder, job.path.name(), name)
+            self.target.replace_database(&job.folder, job.name(), name)
         } else {
             name()
         };
         match &named {
             Ok(()) => {
                 add(&self.report.counts.files, 1);
-                self.links.set(job.link_group, &job.folder, job.path.name(), file.inode());
+                self.links.set(job.link_group, &job.folder, job.name(), file.inode());
             }
             Err(_) => self.links.forget(job.link_group),
         }

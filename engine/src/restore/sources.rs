@@ -29,26 +29,12 @@ pub fn restore(
     observer: &dyn Observer,
 ) -> Result<RestoreSummary> {
     let sources = sources_of(snapshot, only)?;
-    let note = |source: &Source, what: &str| {
-        let what = format!("source {} {what}", source.name);
-        observer.event(Event::Note(&what));
-    };
     if snapshot.state == SnapshotState::Incomplete {
         let what = "this is a checkpoint of a backup that did not come to its end: it holds what was \
                     done by then, and no more";
         observer.event(Event::Note(what));
     }
-    let (mut held, mut sealed) = (Vec::new(), 0);
-    for source in sources {
-        match source.root {
-            None => note(source, "was not captured: the snapshot does not hold it"),
-            Some(_) if !repo.may_read(source) => {
-                note(source, "holds secrets, which the key in use may not read: not restored");
-                sealed += 1;
-            }
-            Some(root) => held.push(Held { source, root, is_chosen: true }),
-        }
-    }
+    let (mut held, sealed) = readable(repo, sources, observer);
     if held.is_empty() && sealed == 0 {
         return Err(Error::new(Kind::NotFound, "the snapshot holds nothing to restore"));
     }
@@ -71,10 +57,35 @@ pub fn restore(
 }
 
 /// A source that can be read.
-struct Held<'s> {
-    source: &'s Source,
+pub(super) struct Held<'s> {
+    pub(super) source: &'s Source,
     root: NodeRef,
     is_chosen: bool,
+}
+
+/// Those of `sources` that can be read, and how many hold secrets that the key in use may not read; a
+/// note tells of each that cannot.
+pub(super) fn readable<'s>(
+    repo: &Repository,
+    sources: Vec<&'s Source>,
+    observer: &dyn Observer,
+) -> (Vec<Held<'s>>, u64) {
+    let note = |source: &Source, what: &str| {
+        let what = format!("source {} {what}", source.name);
+        observer.event(Event::Note(&what));
+    };
+    let (mut held, mut sealed) = (Vec::new(), 0);
+    for source in sources {
+        match source.root {
+            None => note(source, "was not captured: the snapshot does not hold it"),
+            Some(_) if !repo.may_read(source) => {
+                note(source, "holds secrets, which the key in use may not read: not restored");
+                sealed += 1;
+            }
+            Some(root) => held.push(Held { source, root, is_chosen: true }),
+        }
+    }
+    (held, sealed)
 }
 
 /// The sources besides `only`: they may hold what stands in a folder of that one.
@@ -108,7 +119,7 @@ fn refuse_unknown(repo: &Repository, snapshot: &Snapshot) -> Result<()> {
     Ok(())
 }
 
-fn sealed_away() -> Error {
+pub(super) fn sealed_away() -> Error {
     Error::new(
         Kind::Refused,
         "what is asked for is in no source that the key in use may read, and it may not read \

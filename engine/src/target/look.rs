@@ -70,8 +70,7 @@ impl Look {
             opened => opened.map_err(failed)?,
         };
         let stat = rustix::fs::fstat(&root).map_err(failed)?;
-        let kept = kept.iter().flat_map(|path| inodes_of(path)).collect();
-        Ok(Some(Self { root, device: stat.st_dev, kept }))
+        Ok(Some(Self { root, device: stat.st_dev, kept: inodes_of_all(kept) }))
     }
 
     /// # Errors
@@ -92,8 +91,7 @@ impl Look {
     pub fn refuse_kept(&self, dir: &Path) -> Result<()> {
         let failed = |error| Error::io(format!("restore target {}", dir.display()), error);
         let resolved = dir.canonicalize().map_err(failed)?;
-        let is_kept = |path: &Path| inode_of(path).is_some_and(|it| self.kept.contains(&it));
-        let Some(kept) = resolved.ancestors().find(|path| is_kept(path)) else { return Ok(()) };
+        let Some(kept) = kept_above(&resolved, &self.kept) else { return Ok(()) };
         let what = format!(
             "restore target {}: nothing is ever deleted in {}, which Coffer itself needs; \
              restore without --delete, or into another folder",
@@ -244,6 +242,25 @@ impl Look {
     }
 }
 
+/// # Errors
+/// `Refused` if `place`, which need not exist, is what `kept` names or stands in it.
+pub fn refuse_kept_place(place: &Path, kept: &[PathBuf]) -> Result<()> {
+    let resolved = place.ancestors().find_map(|path| path.canonicalize().ok()).unwrap_or_default();
+    let Some(kept) = kept_above(&resolved, &inodes_of_all(kept)) else { return Ok(()) };
+    let what = format!(
+        "restore target {}: nothing is ever restored over {}, which Coffer itself needs; choose \
+         another place",
+        place.display(),
+        kept.display()
+    );
+    Err(Error::new(Kind::Refused, what))
+}
+
+/// The nearest of a resolved path and what is above it that is never removed.
+fn kept_above<'p>(resolved: &'p Path, kept: &HashSet<(u64, u64)>) -> Option<&'p Path> {
+    resolved.ancestors().find(|path| inode_of(path).is_some_and(|it| kept.contains(&it)))
+}
+
 /// True if a mount stands between the two, also of the same file system. Kernels before 5.8 do not
 /// tell.
 fn is_mounted_apart(one: &OwnedFd, other: &OwnedFd) -> bool {
@@ -275,6 +292,10 @@ pub fn room_at(dir: &Path) -> Result<Room> {
 /// Device and number of what `path` leads to.
 fn inode_of(path: &Path) -> Option<(u64, u64)> {
     fs::metadata(path).ok().map(|it| (it.dev(), it.ino()))
+}
+
+fn inodes_of_all(paths: &[PathBuf]) -> HashSet<(u64, u64)> {
+    paths.iter().flat_map(|path| inodes_of(path)).collect()
 }
 
 /// Of what stands there, and of the link that leads to it.

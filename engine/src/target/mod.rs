@@ -26,7 +26,7 @@ pub use error::{Outcome, TargetError};
 pub use existing::{Existing, FileFacts, is_zero_at, read_exactly};
 pub use file::{FilePlan, NewFile};
 pub use folder::{Folder, Made};
-pub use look::{Found, Look, Seen, SeenShape, room_at};
+pub use look::{Found, Look, Seen, SeenShape, refuse_kept_place, room_at};
 pub use metadata::{Metadata, Note, Policy};
 pub use special::{Original, Special};
 pub use spool::Spool;

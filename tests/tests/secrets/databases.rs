@@ -92,3 +92,19 @@ fn a_file_that_sqlite_refuses_is_stored_and_told() {
     scene.restore_into(&run.snapshot_id(), &target, &[]).ok();
     assert!(fs::read(below(&target, &path)).unwrap() == broken);
 }
+
+#[test]
+fn a_database_goes_to_a_file_for_a_key_that_may_read_it() {
+    let scene = Scene::new();
+    let (path, _connection) = live(&scene);
+    let id = scene.try_backup(&["--secrets", path.to_str().unwrap()]).ok().snapshot_id();
+    let place = scene.path("new");
+    let key = key_without_secrets(&scene);
+    for from in [id.clone(), format!("{id}:{}", path.display())] {
+        let args = ["restore", &from, "--to-sqlite", place.to_str().unwrap(), "--yes"];
+        let refused = with_key(&scene, &key, &args).fails_with(5);
+        assert!(!refused.errors().contains("vault"), "{}", refused.errors());
+        scene.coffer(args).ok();
+        assert_eq!(late(&place), 7);
+    }
+}

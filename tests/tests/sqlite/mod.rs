@@ -9,3 +9,4 @@ mod live;
 mod moments;
 mod places;
 mod restores;
+mod to_file;

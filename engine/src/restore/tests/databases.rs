@@ -55,6 +55,11 @@ fn to(target: &Path) -> RestoreOptions {
     RestoreOptions { target: target.to_owned(), ..RestoreOptions::default() }
 }
 
+/// One of the two names, under another.
+fn renamed(target: &Path, name: &str) -> RestoreOptions {
+    RestoreOptions { folder: b"d/b.db".to_vec(), name: Some(name.into()), ..to(target) }
+}
+
 #[test]
 fn the_journals_of_every_name_of_an_older_database_are_removed() {
     let (memory, bytes) = linked();
@@ -93,4 +98,70 @@ fn a_database_that_cannot_take_its_name_leaves_the_journals_there() {
     }
     assert_eq!(memory.restore_to(target.path()).problem_count, 2);
     assert_eq!(listing(target.path()), ["a.db", "a.db-wal", "d", "d/b.db", "d/b.db-wal"]);
+}
+
+#[test]
+fn a_database_under_another_name_is_itself_and_touches_nothing_else() {
+    let (memory, bytes) = linked();
+    let target = older();
+    let verified = RestoreOptions { verify: true, ..renamed(target.path(), "a.db") };
+    let before = listing(target.path());
+    let summary = memory.restore(&verified).unwrap();
+    assert_eq!((summary.files, summary.links, summary.problem_count), (1, 0, 0));
+    assert_eq!((summary.compared, summary.differing), (1, 0));
+    assert!(fs::read(target.path().join("a.db")).unwrap() == bytes);
+    let left = |path: &String| !path.starts_with("a.db-");
+    assert_eq!(listing(target.path()), before.into_iter().filter(left).collect::<Vec<_>>());
+    assert_eq!(fs::read(target.path().join("d/b.db")).unwrap(), b"older");
+    // What is equal is kept, and stale files beside it are not.
+    fs::write(target.path().join("a.db-wal"), "stale").unwrap();
+    let summary = memory.restore(&verified).unwrap();
+    assert_eq!((summary.files, summary.skipped, summary.fetched_bytes), (0, 1, 0));
+    assert!(!target.path().join("a.db-wal").exists());
+    memory.restore(&renamed(&target.path().join("new/deep"), "c")).unwrap();
+    assert_eq!(listing(&target.path().join("new")), ["deep", "deep/c"]);
+}
+
+#[test]
+fn a_database_under_another_name_is_refused_where_one_is_in_use() {
+    let (memory, bytes) = linked();
+    let target = older();
+    let place = target.path().join("a.db");
+    let user = User::of(&place);
+    let error = memory.restore(&renamed(target.path(), "a.db")).unwrap_err();
+    assert_eq!(error.kind(), crate::error::Kind::Refused);
+    assert!(error.to_string().starts_with(place.to_str().unwrap()), "{error}");
+    assert_eq!(fs::read(&place).unwrap(), b"older");
+    assert_eq!(listing(target.path()), listing(older().path()));
+    let forced = RestoreOptions { force: true, ..renamed(target.path(), "a.db") };
+    memory.restore(&forced).unwrap();
+    assert!(fs::read(&place).unwrap() == bytes);
+    drop(user);
+}
+
+#[test]
+fn another_name_is_for_one_file_and_not_for_what_is_kept() {
+    use crate::error::Kind;
+    let (memory, _) = linked();
+    let check = |kind, options: RestoreOptions| {
+        for dry_run in [true, false] {
+            let error = memory.restore(&RestoreOptions { dry_run, ..options.clone() }).unwrap_err();
+            assert_eq!(error.kind(), kind, "{error}");
+        }
+    };
+    let target = older();
+    let before = listing(target.path());
+    let named = |name| renamed(target.path(), name);
+    for name in ["", ".", "..", "x/y", "/x"] {
+        check(Kind::Input, named(name));
+    }
+    for folder in ["", "d"] {
+        check(Kind::Input, RestoreOptions { folder: folder.into(), ..named("x") });
+    }
+    check(Kind::NotFound, RestoreOptions { folder: b"none".to_vec(), ..named("x") });
+    let kept = vec![target.path().join("a.db"), target.path().join("d")];
+    check(Kind::Refused, RestoreOptions { kept: kept.clone(), ..named("a.db") });
+    let deeper = RestoreOptions { target: target.path().join("d/new/deep"), kept, ..named("x") };
+    check(Kind::Refused, deeper);
+    assert_eq!(listing(target.path()), before);
 }

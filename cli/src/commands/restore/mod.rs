@@ -1,41 +1,47 @@
-use std::io::{BufRead, IsTerminal, Read};
-use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+mod consent;
+mod to_sqlite;
 
 use coffer_engine::error::{Error, Kind};
 use coffer_engine::observe::{Event, Observer};
 use coffer_engine::restore::{Overwrite, RestoreOptions, RestoreSummary, restore};
 
+use self::to_sqlite::Place;
 use super::Context;
 use crate::args::{OverwriteArg, RestoreArgs};
 use crate::exit::{Code, Failure, Result};
 use crate::output::progress::{Reporter, Task};
-use crate::output::{Stdout, escape, json, stderr_line, units};
+use crate::output::{Stdout, json, units};
 use crate::process::Interrupt;
 use crate::settings::absolute;
 
-/// Bytes read of what is typed: longer than any path.
-const TYPED_LEN_MAX: u64 = 64 << 10;
-
-/// Writes a snapshot, or a part of it, into a folder.
+/// Writes a snapshot, or a part of it, into a folder, or one database of it to a file.
 ///
 /// # Errors
 /// Fails with code 3 when entries could not be written, 4 when the repository is damaged there or
 /// something reads back otherwise, and the rest is restored; with 5 when something would be deleted
-/// that nobody confirmed.
+/// or replaced that nobody confirmed. As [`to_sqlite`] says for a database.
 pub fn run(context: &Context, args: RestoreArgs) -> Result<()> {
-    let (dry_run, source) = (args.dry_run, args.source.clone());
-    let has_consent = args.yes || args.dry_run || !args.delete;
+    let (dry_run, has_consent) = (args.dry_run, args.yes || args.dry_run);
+    let place = args.to_sqlite.as_deref().map(Place::new).transpose()?;
     let repository = context.open()?;
     let snapshot = context.select(&repository, &args.from.snapshot, &args.filter)?;
-    let options = options(context, args)?;
+    let mut source = args.source.clone();
+    let mut options = options(context, args, place.as_ref())?;
+    if place.is_some() {
+        let database =
+            to_sqlite::choose(context, &repository, &snapshot, source.as_deref(), &options.folder)?;
+        (options.folder, source) = (database.path, Some(database.source));
+    }
     let restore = |options: &RestoreOptions, observer: &dyn Observer| {
         restore(&repository, &snapshot, source.as_deref(), options, observer)
     };
-    if !has_consent {
+    if !has_consent && (options.delete || place.is_some()) {
         let rehearsal = RestoreOptions { dry_run: true, ..options.clone() };
         let removed = restore(&rehearsal, &Quiet(&context.interrupt))?.removed;
-        confirm(&options.target, removed)?;
+        match &place {
+            Some(place) => consent::to_replace(place)?,
+            None => consent::to_delete(&options.target, removed)?,
+        }
     }
     let reporter = context.reporter(Task::Restore, dry_run);
     let result = restore(&options, &reporter);
@@ -43,17 +49,23 @@ pub fn run(context: &Context, args: RestoreArgs) -> Result<()> {
     let summary = result.inspect_err(|_| reporter.tell_held()).map_err(failure)?;
     // What became of the files weighs more than a standard output that nobody reads.
     let told = tell(context, &summary, dry_run, &reporter);
+    let outcome = if place.is_some() { to_sqlite::outcome } else { outcome };
     outcome(&summary).and(told)
 }
 
-fn options(context: &Context, args: RestoreArgs) -> Result<RestoreOptions> {
+fn options(context: &Context, args: RestoreArgs, place: Option<&Place>) -> Result<RestoreOptions> {
     let settings = context.settings()?;
     let mut kept = vec![settings.repository, settings.state_dir];
     kept.extend(settings.cache_dir);
     kept.extend(context.given()?.files());
     Ok(RestoreOptions {
-        target: absolute(&args.target)?,
+        target: match (place, args.target) {
+            (Some(place), _) => place.folder.clone(),
+            (None, Some(folder)) => absolute(&folder)?,
+            (None, None) => return Err(Failure::usage("there is no --target")),
+        },
         folder: args.from.path,
+        name: place.map(|place| place.name.clone()),
         includes: args.include,
         excludes: args.exclude,
         overwrite: match args.overwrite {
@@ -72,30 +84,6 @@ fn options(context: &Context, args: RestoreArgs) -> Result<RestoreOptions> {
         force: args.force,
         devices: args.devices,
     })
-}
-
-/// Asks for the target's path before `removed` files and folders are deleted from it.
-fn confirm(target: &Path, removed: u64) -> Result<()> {
-    if removed == 0 {
-        return Ok(());
-    }
-    let shown = escape::name(target.as_os_str().as_bytes());
-    let what = format!(
-        "{} in {shown} would be deleted, as the snapshot does not have them",
-        units::count(removed, "file or folder", "files and folders")
-    );
-    let refused = || {
-        Failure::new(Code::Refused, format!("{what}; nothing was done"))
-            .hint("look with -n -v, then go on with --yes")
-    };
-    if !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
-        return Err(refused());
-    }
-    stderr_line(&format!("{what}.\nType {shown} to go on:"));
-    let mut typed = Vec::new();
-    let read = std::io::stdin().lock().take(TYPED_LEN_MAX).read_until(b'\n', &mut typed);
-    let is_same = read.is_ok() && typed.strip_suffix(b"\n") == Some(shown.as_bytes());
-    if is_same { Ok(()) } else { Err(refused()) }
 }
 
 /// The way out of a full target.
