@@ -1,6 +1,5 @@
 //! Databases found among the files: their pages instead of their bytes.
 
-use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsStr;
 use std::io;
@@ -22,8 +21,8 @@ use crate::model::{Class, Entropy};
 use crate::observe::{Event, Observer};
 use crate::repo::OlderContent;
 use crate::source::sqlite::{
-    Client, Facts, Pages, SqliteOptions, Verdict, base_of, begins_as_database, is_database, is_wal,
-    may_be_encrypted, wal_len,
+    Client, Facts, Pages, SqliteOptions, Verdict, base_of, begins_as_database, fact_name,
+    is_database, is_wal, may_be_encrypted, shown, wal_len,
 };
 use crate::source::tree::{Found, OpenFile};
 
@@ -281,19 +280,6 @@ impl<'r> Databases<'r> {
         } else {
             state.left_out += 1;
         }
-    }
-}
-
-/// The name of what is measured of a database in a tree.
-fn fact_name(path: &[u8]) -> String {
-    format!("sqlite {}", shown(path))
-}
-
-/// A path as text, with all its bytes.
-fn shown(path: &[u8]) -> Cow<'_, str> {
-    match std::str::from_utf8(path) {
-        Ok(path) => path.into(),
-        Err(_) => path.escape_ascii().to_string().into(),
     }
 }
 

@@ -180,13 +180,9 @@ impl Reading<'_> {
         let (mut bytes_start, mut chunks_start) = (hand.piece.bytes.len(), hand.piece.chunks.len());
         for round in 1..=READS_MAX {
             let read_ns = self.clock.now_ns();
-            let file = match found.open().and_then(|file| found.complete_from(&file).map(|()| file))
-            {
+            let file = match self.open(&mut found) {
                 Ok(file) => file,
-                Err(_) if self.databases.is_some_and(|it| it.is_sidecar(&found)) => {
-                    return Ok(Output::Excluded(found.absolute_path()));
-                }
-                Err(problem) => return Ok(Output::Problem(problem)),
+                Err(output) => return Ok(*output),
             };
             if self.databases.is_none() && is_database(&file.file) {
                 // Read by SQLite once that is asked for, though the file be unchanged.
@@ -240,6 +236,16 @@ impl Reading<'_> {
             return Ok(self.read_file(found.entry, read, (action, chunks, large)));
         }
         unreachable!("the last round returns")
+    }
+
+    fn open(&self, found: &mut Found) -> Result<OpenFile, Box<Output>> {
+        let opened = found.open().and_then(|file| found.complete_from(&file).map(|()| file));
+        opened.map_err(|problem| match self.databases {
+            Some(databases) if databases.is_sidecar(found) => {
+                Box::new(Output::Excluded(found.absolute_path()))
+            }
+            _ => Box::new(Output::Problem(problem)),
+        })
     }
 
     /// A file that was read from its start to its end.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::error::Result;
 use crate::model::{Content, Entry, NodeRef, Xattr, Xattrs};
 pub use crate::model::{FramePlace, PackNumber, Place};
+use crate::source::sqlite::Facts;
 
 /// Entries in manifest order; after an error the entries behind the damage may follow.
 pub type EntryStream<'a> = Box<dyn Iterator<Item = Result<Entry>> + 'a>;
@@ -37,6 +38,8 @@ pub struct Origin<'a> {
     pub is_chunk: &'a (dyn Fn(&NodeRef, &[u8]) -> Result<bool> + Sync + 'a),
     /// The bytes of a chunk from any copy, proven: asked when the frame at its place failed.
     pub chunk: &'a (dyn Fn(&NodeRef) -> Result<Vec<u8>> + Sync + 'a),
+    /// What was measured of the database at a path when it was captured.
+    pub facts: &'a (dyn Fn(&[u8]) -> Option<Facts> + 'a),
     /// Nobody but their owner may see the files before they are complete.
     pub is_secret: bool,
     /// Plaintext of frames that may be opened at once, bytes.

@@ -11,6 +11,7 @@ use super::report::{Report, add};
 use super::selection::{Selection, Verdict};
 use crate::error::Result;
 use crate::model::{Content, Entry, EntryKind, Hole, Xattr};
+use crate::source::sqlite;
 use crate::target::{Look, Seen, SeenShape, TargetError};
 
 /// Reads back the entries of one origin; differences are findings.
@@ -90,6 +91,11 @@ impl Readback<'_> {
             ) => {}
             _ => return Some("is of another kind than in the snapshot".to_owned()),
         }
+        if entry.database
+            && let Some(what) = self.facts_difference(origin, entry, path)
+        {
+            return Some(what);
+        }
         self.metadata_difference(entry, seen)
             .or_else(|| self.attribute_difference(origin, entry, path))
     }
@@ -122,6 +128,23 @@ impl Readback<'_> {
             Ok(compared.has_holes(holes))
         };
         read().map_err(|error| error.to_string())
+    }
+
+    /// What SQLite finds otherwise than when the database was captured.
+    fn facts_difference(&self, origin: &Origin<'_>, entry: &Entry, path: &[u8]) -> Option<String> {
+        let known = (origin.facts)(entry.path.as_bytes())?;
+        let compared = match self.look.open_database(path) {
+            Err(error) => return Some(unreadable(error)),
+            Ok(opened) => opened
+                .map_err(|error| error.to_string())
+                .and_then(|connection| sqlite::difference(connection, &known)),
+        };
+        compared.unwrap_or_else(|why| {
+            let path = String::from_utf8_lossy(entry.path.as_bytes());
+            let what = format!("{path}: is the snapshot's, but SQLite cannot measure it: {why}");
+            self.report.note(&what);
+            None
+        })
     }
 
     /// Attributes of users; those of the system need rights, and what could not be set was noted.

@@ -12,6 +12,7 @@ use crate::model::{
 };
 use crate::observe::{Event, Observer};
 use crate::repo::{ChunkReader, Repository, sources_of};
+use crate::source::sqlite::{Facts, fact_name};
 
 /// Restores what `options` ask for of the sources that `snapshot` holds, or of the one that `only`
 /// names; of one that failed in the backup it notes so. Problems of single entries are reported,
@@ -160,10 +161,13 @@ fn restore_held(
     };
     let is_chunk = |chunk: &NodeRef, bytes: &[u8]| reader.is_chunk(chunk, bytes);
     let chunk = |chunk: &NodeRef| reader.chunk(chunk);
+    let facts: Vec<_> =
+        held.iter().map(|held| |path: &[u8]| facts_of_database(held.source, path)).collect();
     let origins: Vec<_> = held
         .iter()
-        .zip(&entries)
-        .map(|(Held { source, root, is_chosen }, entries)| Origin {
+        .zip(entries.iter().zip(&facts))
+        .map(|(Held { source, root, is_chosen }, (entries, facts))| Origin {
+            facts,
             entries,
             chunks: &chunks,
             attributes: &attributes,
@@ -185,6 +189,15 @@ fn restore_held(
         })
         .collect();
     restore_origins(&origins, options, observer)
+}
+
+/// What was measured of the database at `path` (format-spec page 6).
+fn facts_of_database(source: &Source, path: &[u8]) -> Option<Facts> {
+    let facts = match source.kind.as_str() {
+        "sqlite" => Facts { values: source.facts.clone() },
+        _ => Facts::of_line(source.facts.get(&fact_name(&[b"/", path].concat()))?),
+    };
+    (!facts.values.is_empty()).then_some(facts)
 }
 
 /// An absolute path as entries have it.

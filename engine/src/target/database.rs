@@ -123,15 +123,19 @@ impl Target {
         file: &NewFile,
     ) -> Outcome<rusqlite::Result<Connection>> {
         let above = self.handle(folder)?;
-        // By our handle of the folder, so that nobody can lead us elsewhere. Immutable: nothing is
-        // made beside it.
-        let name = escaped(file.current_name(name));
-        let uri = format!("file:/proc/self/fd/{}/{name}?immutable=1", above.as_raw_fd());
-        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY
-            | OpenFlags::SQLITE_OPEN_URI
-            | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        Ok(Connection::open_with_flags(uri, flags))
+        Ok(open_unused(&above, file.current_name(name)))
     }
+}
+
+/// Opens a database that nobody uses: by our handle of its folder, so that nobody can lead us
+/// elsewhere, and so that nothing is made beside it.
+pub(super) fn open_unused(folder: &OwnedFd, name: &[u8]) -> rusqlite::Result<Connection> {
+    let name = escaped(name);
+    let uri = format!("file:/proc/self/fd/{}/{name}?immutable=1", folder.as_raw_fd());
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY
+        | OpenFlags::SQLITE_OPEN_URI
+        | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    Connection::open_with_flags(uri, flags)
 }
 
 impl DatabaseCheck {

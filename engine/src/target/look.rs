@@ -6,9 +6,11 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use rusqlite::Connection;
 use rustix::fs::{Advice, AtFlags, Dir, FileType, Mode, OFlags, Stat, Timespec, Timestamps};
 use rustix::io::Errno;
 
+use super::database::open_unused;
 use super::error::{Named, Outcome, TargetError};
 use super::existing::{FileFacts, READ};
 use super::temporary::is_temporary;
@@ -99,6 +101,16 @@ impl Look {
             kept.display()
         );
         Err(Error::new(Kind::Refused, what))
+    }
+
+    /// Opens the database `path` below the target, which nobody uses.
+    ///
+    /// # Errors
+    /// `Entry` if its folder cannot be reached.
+    pub fn open_database(&self, path: &[u8]) -> Outcome<rusqlite::Result<Connection>> {
+        let (above, name) = split(path);
+        let folder = self.folder(above).named("open folder")?;
+        Ok(open_unused(&folder, name))
     }
 
     /// The names in the directory `path` below the target, temporaries apart, in order; none if it

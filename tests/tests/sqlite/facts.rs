@@ -181,3 +181,21 @@ fn facts_do_not_hang_on_how_the_database_is_held() {
         assert_eq!(kept[name], live[name], "{name}");
     }
 }
+
+#[test]
+fn what_was_measured_is_compared_after_a_restore() {
+    for is_named in [false, true] {
+        let scene = Scene::new();
+        let path = scene.source.join("app.db");
+        let connection = app::create(&path, "wal", 300_000);
+        let source = scene.source.to_str().unwrap();
+        let named = path.to_str().unwrap();
+        let asked = if is_named { vec!["--sqlite", named] } else { vec![source] };
+        let run = scene.coffer([&["--json", "backup"], &asked[..]].concat()).ok();
+        let target = scene.fresh_target();
+        let told = scene.restore_into(&run.snapshot_id(), &target, &["--verify"]).ok();
+        assert!(told.text().contains(", 0 different"), "{}", told.text());
+        assert!(!told.errors().contains("cannot measure"), "{}", told.errors());
+        drop(connection);
+    }
+}

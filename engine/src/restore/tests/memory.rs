@@ -197,6 +197,7 @@ impl Memory {
             prove: &prove,
             is_chunk: &|chunk, bytes| Ok(blake3::hash(bytes) == *chunk.id.as_bytes()),
             chunk: &|chunk| self.copy(chunk),
+            facts: &|_| None,
             is_secret: false,
             plain_len: 8 << 20,
             bytes_total: self.bytes_total,

@@ -181,7 +181,7 @@ fn kept(
     Ok(())
 }
 
-fn measure(connection: &Connection) -> rusqlite::Result<Facts> {
+pub(super) fn measure(connection: &Connection) -> rusqlite::Result<Facts> {
     let mut facts = Facts::default();
     let names =
         ["page_size", "page_count", "user_version", "application_id", "journal_mode", "encoding"];
@@ -205,7 +205,7 @@ fn has_wal(connection: &Connection) -> rusqlite::Result<bool> {
     Ok(first.is_some_and(|page| page.get(18) == Some(&2)))
 }
 
-fn len_of(facts: &Facts) -> Result<u64, Failure> {
+pub(super) fn len_of(facts: &Facts) -> Result<u64, Failure> {
     let number = |name: &str| facts.get(name).and_then(|value| value.parse::<u64>().ok());
     match (number("page_size"), number("page_count")) {
         (Some(size), Some(count)) if size <= PAGE_LEN_MAX => Ok(size.saturating_mul(count)),

@@ -1,5 +1,6 @@
 //! What was measured of a database.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use super::request::Check;
@@ -103,6 +104,21 @@ impl Facts {
         let text = String::from_utf8_lossy(bytes);
         let pair = |line: &str| line.split_once('=').map(|(a, b)| (a.to_owned(), b.to_owned()));
         Self { values: text.lines().filter_map(pair).collect() }
+    }
+}
+
+/// The name of what is measured of a database in a tree.
+#[must_use]
+pub fn fact_name(path: &[u8]) -> String {
+    format!("sqlite {}", shown(path))
+}
+
+/// A path as text, with all its bytes.
+#[must_use]
+pub fn shown(path: &[u8]) -> Cow<'_, str> {
+    match std::str::from_utf8(path) {
+        Ok(path) => path.into(),
+        Err(_) => path.escape_ascii().to_string().into(),
     }
 }
 

@@ -4,6 +4,7 @@
 //! process holds through SQLite. So connections live in a worker: a child process that runs our own
 //! program, opens nothing else, and hands the pages of one read transaction over a pipe.
 
+mod again;
 mod capture;
 mod check;
 mod client;
@@ -28,8 +29,9 @@ use std::time::Duration;
 
 use rustix::fs::{Mode, OFlags};
 
+pub use again::difference;
 pub use client::{Client, Pages, Verdict};
-pub use facts::Facts;
+pub use facts::{Facts, fact_name, shown};
 pub use image::{IMAGE_BLOCK_LEN, MakeShelf, Shelf};
 pub use request::Check;
 pub use wire::BLOCK_LEN;
