@@ -25,3 +25,4 @@ pub mod store;
 pub mod target;
 pub mod tune;
 pub mod verify;
+pub mod watch;

@@ -15,6 +15,7 @@ const LAYERS: &[(u32, &[&str])] = &[
     (2, &["fence", "pack", "manifest", "index"]),
     (3, &["repo"]),
     (4, &["backup", "browse", "restore", "tune", "verify"]),
+    (5, &["watch"]),
 ];
 
 /// Edges within a layer. The list only shrinks.

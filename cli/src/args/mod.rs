@@ -16,6 +16,7 @@ mod snapshots;
 mod stats;
 mod tune;
 pub mod values;
+mod watch;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -37,6 +38,7 @@ pub use selection::SelectionArgs;
 pub use snapshots::SnapshotsArgs;
 pub use stats::StatsArgs;
 pub use tune::TuneArgs;
+pub use watch::WatchArgs;
 
 const ROOT_HELP: &str = "\
 Exit codes:
@@ -124,6 +126,7 @@ pub struct GlobalArgs {
 pub enum Command {
     Init(InitArgs),
     Backup(Box<BackupArgs>),
+    Watch(WatchArgs),
     Snapshots(SnapshotsArgs),
     Ls(LsArgs),
     Find(FindArgs),

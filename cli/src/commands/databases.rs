@@ -13,6 +13,9 @@ use crate::exit::{Failure, Result};
 use crate::output::escape;
 use crate::settings::absolute;
 
+/// This very program, even if another version has taken its place meanwhile.
+pub(super) const PROGRAM: &str = "/proc/self/exe";
+
 /// A file, or what is wrong.
 type Found = std::result::Result<PathBuf, SourceError>;
 
@@ -89,8 +92,7 @@ pub(super) fn options(args: &BackupArgs) -> Option<SqliteOptions> {
     let recognise = !args.no_sqlite;
     let has_secrets = !args.secrets.is_empty() || !args.secret_env.is_empty();
     (recognise || has_secrets || !args.sqlite.is_empty()).then(|| SqliteOptions {
-        // This very program, even if another version has taken its place meanwhile.
-        program: PathBuf::from("/proc/self/exe"),
+        program: PathBuf::from(PROGRAM),
         lock_max: args.lock_max,
         recognise,
         check: args.sqlite_check.into(),

@@ -16,6 +16,7 @@ mod snapshots;
 mod stats;
 mod tune;
 mod verify;
+mod watch;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -71,6 +72,7 @@ fn dispatch(context: &Context, command: Command) -> Result<()> {
         Command::Check => verify::check(context),
         Command::Verify => verify::verify(context),
         Command::Tune(args) => tune::run(context, &args),
+        Command::Watch(args) => watch::run(context, &args),
         Command::Key(args) => key::run(context, &args.command),
         Command::Completions(args) => completions::run(&args),
         Command::Man(args) => man::run(&args),

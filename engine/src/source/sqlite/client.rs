@@ -5,6 +5,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
+use super::monitor::BUSY;
 use super::request::{self, Request};
 use super::wire;
 use super::{Facts, SqliteOptions, WORKER};
@@ -106,6 +107,27 @@ impl Client {
             (wire::HELD, payload) => Ok(Facts::decode(&payload)),
             _ => Err(unexpected()),
         }
+    }
+
+    /// What tells the state of each database from those before and after it: the text is another one
+    /// once somebody has written. None where that cannot be told now, since somebody writes.
+    ///
+    /// # Errors
+    /// If the worker has died, or `is_stopped` says so. The client is of no more use then.
+    pub fn states(
+        &mut self,
+        paths: &[PathBuf],
+        is_stopped: &dyn Fn() -> bool,
+    ) -> io::Result<Vec<Option<String>>> {
+        let requests: Vec<_> =
+            paths.iter().map(|path| self.request_for(path.clone(), Facts::default())).collect();
+        wire::send(&mut self.requests, wire::STATES, &request::encode_all(&requests))?;
+        let (wire::STATE_LINES, payload) = self.answer(is_stopped)? else {
+            return Err(unexpected());
+        };
+        let lines = String::from_utf8_lossy(&payload).into_owned();
+        let states = lines.lines().map(|line| (line != BUSY).then(|| line.to_owned()));
+        Ok(states.collect())
     }
 
     /// Begins to read; [`Client::next`] gives the answer. What is `known` of the same pages is not

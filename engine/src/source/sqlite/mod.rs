@@ -12,6 +12,7 @@ mod facts;
 mod free;
 mod image;
 mod moment;
+mod monitor;
 mod open;
 mod pages;
 mod request;

@@ -9,12 +9,16 @@ pub const BLOCK_LEN: usize = 1 << 20;
 pub(super) const PROBE: u8 = b'p';
 /// Client to worker: fix one moment for several databases. The payload is their requests.
 pub(super) const HOLD: u8 = b'h';
+/// Client to worker: what tells the states of databases apart? The payload is their requests.
+pub(super) const STATES: u8 = b's';
 /// Client to worker: give its pages. The payload is a request.
 pub(super) const READ: u8 = b'r';
 /// Worker to client: SQLite takes it.
 pub(super) const FINE: u8 = b'o';
 /// Worker to client: how many databases are held, after how many tries.
 pub(super) const HELD: u8 = b'm';
+/// Worker to client: one line for each database.
+pub(super) const STATE_LINES: u8 = b'l';
 /// Worker to client: the transaction has begun; the facts known by now.
 pub(super) const BEGUN: u8 = b'b';
 /// Worker to client: a block of pages.

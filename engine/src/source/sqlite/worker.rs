@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use super::capture::{self, Begun, Failure, Given};
 use super::image::MakeShelf;
+use super::monitor::Monitors;
 use super::request::{self, Request};
 use super::wire;
 use super::{Facts, moment};
@@ -20,7 +21,7 @@ use super::{Facts, moment};
 pub fn serve(make: MakeShelf<'_>) -> io::Result<()> {
     let mut input = BufReader::new(io::stdin().lock());
     let mut out = io::stdout().lock();
-    let mut worker = Worker { make, held: HashMap::new() };
+    let mut worker = Worker { make, held: HashMap::new(), monitors: Monitors::default() };
     while let Some((kind, payload)) = wire::receive(&mut input)? {
         match worker.answer(kind, &payload, &mut out) {
             Ok(()) => {}
@@ -38,6 +39,7 @@ struct Worker<'m> {
     make: MakeShelf<'m>,
     /// Databases whose moment is fixed already.
     held: HashMap<PathBuf, Begun>,
+    monitors: Monitors,
 }
 
 impl Worker<'_> {
@@ -50,6 +52,12 @@ impl Worker<'_> {
             wire::HOLD => {
                 let facts = self.hold(request::decode_all(payload).map_err(Failure::Client)?);
                 wire::send(out, wire::HELD, &facts.encode()).map_err(Failure::Client)
+            }
+            wire::STATES => {
+                let requests = request::decode_all(payload).map_err(Failure::Client)?;
+                let states = requests.iter().map(|it| self.monitors.state(&it.path));
+                let lines = states.collect::<Vec<_>>().join("\n");
+                wire::send(out, wire::STATE_LINES, lines.as_bytes()).map_err(Failure::Client)
             }
             wire::READ => self.read(Request::decode(payload).map_err(Failure::Client)?, out),
             _ => Err(Failure::Database("an unknown request".to_owned())),

@@ -1,0 +1,59 @@
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+
+use super::values;
+
+const HELP: &str = "\
+Databases are looked at every second. A snapshot of all that are named, at one moment, is made when
+somebody has written to one of them, at most every --interval. It ends with Ctrl-C or SIGTERM.
+
+Examples:
+  coffer watch /srv/app/app.db
+  coffer watch --interval 30s --job app '/srv/app/apps/*/app.db'";
+
+/// Make a snapshot of SQLite databases whenever they change, until interrupted
+#[derive(Debug, Args)]
+#[command(after_help = HELP)]
+pub struct WatchArgs {
+    /// The databases; may be patterns, which are looked at anew for every snapshot
+    #[arg(value_name = "FILE|GLOB", required = true)]
+    pub databases: Vec<PathBuf>,
+    /// From the beginning of one snapshot to that of the next, at least: what may be lost
+    #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = values::duration)]
+    pub interval: Duration,
+    /// How often to look whether somebody has written
+    #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = values::duration)]
+    pub poll: Duration,
+    /// From one check of the databases, and count of their rows, to the next
+    #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = values::duration)]
+    pub check_interval: Duration,
+    /// What SQLite checks then
+    #[arg(long, value_enum, value_name = "HOW", default_value = "quick")]
+    pub sqlite_check: values::SqliteCheck,
+    /// Do not count and hash the rows of every table then
+    #[arg(long)]
+    pub no_table_facts: bool,
+    /// Store free pages of databases as zeros: deleted rows may still stand in them
+    #[arg(long)]
+    pub zero_free_pages: bool,
+    /// How long to wait for a database's lock
+    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = values::duration)]
+    pub lock_max: Duration,
+    /// End after this many snapshots
+    #[arg(long, value_name = "N")]
+    pub count: Option<u64>,
+    /// Tag the snapshots
+    #[arg(short, long, value_name = "TAG", value_delimiter = ',')]
+    pub tag: Vec<String>,
+    /// Name of this host in the snapshots [default: the system's]
+    #[arg(short = 'H', long, value_name = "HOST")]
+    pub host: Option<String>,
+    /// Name of the job [default: from the paths]
+    #[arg(long, value_name = "JOB")]
+    pub job: Option<String>,
+    /// How hard to compress what is stored
+    #[arg(long, value_enum, value_name = "HOW", default_value = "default")]
+    pub compression: values::Compression,
+}

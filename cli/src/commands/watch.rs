@@ -1,0 +1,85 @@
+use std::path::PathBuf;
+
+use coffer_engine::backup::{BackupOptions, BackupSummary, RACY_WINDOW_NS, SourceOptions};
+use coffer_engine::error::{Error, Kind};
+use coffer_engine::source::sqlite::SqliteOptions;
+use coffer_engine::watch::{WatchOptions, watch};
+
+use super::{Context, databases};
+use crate::args::WatchArgs;
+use crate::exit::Result;
+use crate::output::{Stdout, json, units};
+use crate::process;
+
+/// Makes a snapshot of databases whenever they change.
+///
+/// # Errors
+/// Ends with 130 when interrupted; with others as a backup does, but for what may pass.
+pub fn run(context: &Context, args: &WatchArgs) -> Result<()> {
+    // Mistakes are told before a password is asked for.
+    databases::find(&args.databases)?;
+    let repository = context.open()?;
+    let options = WatchOptions {
+        poll: args.poll,
+        interval: args.interval,
+        check_interval: args.check_interval,
+        count_max: args.count,
+    };
+    let mut make = || {
+        let found = databases::find(&args.databases)
+            .map_err(|failure| Error::new(Kind::Input, failure.message))?;
+        Ok(backup_options(args, found.into_iter().map(SourceOptions::Sqlite).collect()))
+    };
+    let mut told = Ok(());
+    let mut tell = |summary: &BackupSummary| {
+        if told.is_ok() {
+            told = tell_snapshot(context, summary);
+        }
+    };
+    watch(&repository, &options, &mut make, &context.watcher(), &mut tell)?;
+    told
+}
+
+fn backup_options(args: &WatchArgs, sources: Vec<SourceOptions>) -> BackupOptions {
+    BackupOptions {
+        sources,
+        sqlite: Some(SqliteOptions {
+            program: PathBuf::from(databases::PROGRAM),
+            lock_max: args.lock_max,
+            recognise: false,
+            check: args.sqlite_check.into(),
+            tables: !args.no_table_facts,
+            zero_free_pages: args.zero_free_pages,
+        }),
+        host: args.host.clone().unwrap_or_else(process::host_name),
+        job: args.job.clone(),
+        tags: args.tag.iter().filter(|tag| !tag.is_empty()).cloned().collect(),
+        force: false,
+        dry_run: false,
+        checkpoint_interval: None,
+        secret_scan: false,
+        deltas: true,
+        zstd_level: args.compression.level(),
+        racy_window_ns: RACY_WINDOW_NS,
+        tool: concat!("coffer ", env!("CARGO_PKG_VERSION")).to_owned(),
+    }
+}
+
+fn tell_snapshot(context: &Context, summary: &BackupSummary) -> Result<()> {
+    let mut out = Stdout::new()?;
+    if context.global.json {
+        out.json(&json::BackupLine::new(summary, false))?;
+    } else if !context.global.quiet {
+        let id = summary.snapshot_id.map(|id| id.to_string()).unwrap_or_default();
+        out.line(&format!(
+            "{} snapshot {} of {}, {} new, {} stored, in {}",
+            units::local_time(summary.started_ns),
+            json::short(&id),
+            units::bytes(summary.totals.bytes),
+            units::bytes(summary.totals.data_added),
+            units::bytes(summary.totals.data_stored),
+            units::duration(summary.duration())
+        ))?;
+    }
+    out.finish()
+}
