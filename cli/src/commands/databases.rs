@@ -3,6 +3,7 @@
 use std::io::ErrorKind;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use coffer_engine::backup::DatabaseSource;
 use coffer_engine::error::SourceError;
@@ -97,6 +98,7 @@ pub(super) fn options(args: &BackupArgs) -> Option<SqliteOptions> {
         recognise,
         check: args.sqlite_check.into(),
         tables: !args.no_table_facts,
+        clients: Arc::default(),
         zero_free_pages: args.zero_free_pages,
     })
 }

@@ -1,8 +1,9 @@
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use coffer_engine::backup::{BackupOptions, BackupSummary, RACY_WINDOW_NS, SourceOptions};
 use coffer_engine::error::{Error, Kind};
-use coffer_engine::source::sqlite::SqliteOptions;
+use coffer_engine::source::sqlite::{Clients, SqliteOptions};
 use coffer_engine::watch::{WatchOptions, watch};
 
 use super::{Context, databases};
@@ -25,10 +26,12 @@ pub fn run(context: &Context, args: &WatchArgs) -> Result<()> {
         check_interval: args.check_interval,
         count_max: args.count,
     };
+    let clients = Arc::new(Clients::default());
     let mut make = || {
         let found = databases::find(&args.databases)
             .map_err(|failure| Error::new(Kind::Input, failure.message))?;
-        Ok(backup_options(args, found.into_iter().map(SourceOptions::Sqlite).collect()))
+        let sources = found.into_iter().map(SourceOptions::Sqlite).collect();
+        Ok(backup_options(args, sources, &clients))
     };
     let mut told = Ok(());
     let mut tell = |summary: &BackupSummary| {
@@ -40,7 +43,11 @@ pub fn run(context: &Context, args: &WatchArgs) -> Result<()> {
     told
 }
 
-fn backup_options(args: &WatchArgs, sources: Vec<SourceOptions>) -> BackupOptions {
+fn backup_options(
+    args: &WatchArgs,
+    sources: Vec<SourceOptions>,
+    clients: &Arc<Clients>,
+) -> BackupOptions {
     BackupOptions {
         sources,
         sqlite: Some(SqliteOptions {
@@ -49,6 +56,7 @@ fn backup_options(args: &WatchArgs, sources: Vec<SourceOptions>) -> BackupOption
             recognise: false,
             check: args.sqlite_check.into(),
             tables: !args.no_table_facts,
+            clients: Arc::clone(clients),
             zero_free_pages: args.zero_free_pages,
         }),
         host: args.host.clone().unwrap_or_else(process::host_name),

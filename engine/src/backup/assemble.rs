@@ -9,7 +9,7 @@ use super::merge::LINK_COUNT_MAX;
 use super::read::{Extra, Message, Output, Piece};
 use crate::error::{Error, Kind, Result, SourceError};
 use crate::manifest::{ContentWriter, ManifestWriter, Root};
-use crate::model::{Class, Content, Entry, EntryKind, Hole, NodeRef, Totals, Xattrs};
+use crate::model::{ChunkId, Class, Content, Entry, EntryKind, Hole, NodeRef, Totals, Xattrs};
 use crate::observe::{Action, Event, Observer, Progress};
 use crate::repo::{ChunkWriter, Kept, Older};
 
@@ -138,6 +138,7 @@ impl<'a, 'r> Assembler<'a, 'r> {
     fn take(&mut self, message: Message) -> Result<()> {
         match message {
             Message::Part(piece) => self.part(&piece),
+            Message::Same(chunks) => self.same(&chunks),
             Message::Restart => {
                 self.large = ContentWriter::new(self.class);
                 Ok(())
@@ -160,6 +161,23 @@ impl<'a, 'r> Assembler<'a, 'r> {
         self.store(&mut rest, piece.chunks.len(), &mut content)?;
         self.large = content;
         self.progress.bytes_done += piece.bytes.len() as u64;
+        self.report();
+        Ok(())
+    }
+
+    /// Adds chunks that are stored already.
+    fn same(&mut self, chunks: &[(ChunkId, u32)]) -> Result<()> {
+        for (id, len) in chunks {
+            if !self.writer.contains(id) {
+                let what = format!("chunk {id} was taken away meanwhile; run it again");
+                return Err(Error::new(Kind::Unavailable, what));
+            }
+            let node = NodeRef { id: *id, class: self.class, height: 0 };
+            let writer = &mut *self.writer;
+            let mut put = |class, node: Vec<u8>| writer.put_node(class, &node);
+            self.large.push(node, u64::from(*len), &mut put)?;
+            self.progress.bytes_done += u64::from(*len);
+        }
         self.report();
         Ok(())
     }

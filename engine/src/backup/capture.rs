@@ -90,6 +90,7 @@ impl<'r> Context<'r> {
         let mut databases = Databases::new(options, cutter, with, spool, named);
         let whole = parents.iter().find(|parent| parent.is_whole);
         databases.known = whole.map(|parent| parent.facts.clone()).unwrap_or_default();
+        databases.known_is_content = matches!(parents, [parent] if parent.is_whole);
         databases.moment = self.moment.filter(|_| named);
         Ok(Some(databases))
     }

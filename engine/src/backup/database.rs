@@ -12,17 +12,19 @@ use std::time::Instant;
 use crossbeam_channel::Sender;
 
 use super::moment::Moment;
-use super::read::{self, Message};
+use super::pages::{self, SameChunks};
+use super::read::Message;
 use super::spool::Spool;
 use crate::chunk::Cutter;
 use crate::crypto::Keyring;
 use crate::error::{Error, SourceError};
-use crate::model::{Class, Entropy};
+use crate::manifest::GetNode;
+use crate::model::{Class, Content, Entropy};
 use crate::observe::{Event, Observer};
-use crate::repo::OlderContent;
+use crate::repo::{Known, OlderContent};
 use crate::source::sqlite::{
-    Client, Facts, Pages, SqliteOptions, Verdict, base_of, begins_as_database, fact_name,
-    is_database, is_wal, may_be_encrypted, shown, wal_len,
+    Client, Facts, Known as KnownState, Pages, SqliteOptions, Verdict, base_of, begins_as_database,
+    fact_name, is_database, is_wal, may_be_encrypted, shown, wal_len,
 };
 use crate::source::tree::{Found, OpenFile};
 
@@ -40,6 +42,9 @@ const ENCRYPTED: &str = ", or it is an encrypted one, whose pages only its appli
 const WAL_OF_NONE: &str = "has a WAL, but is no database that SQLite reads: if it is an encrypted one, both \
                            are stored as plain files, which are torn if it is in use";
 
+/// The state of a database that was sealed last: where its chunks are, and which.
+pub(super) type Sealed<'s> = (Known<'s>, &'s Content, &'s GetNode<'s>);
+
 /// What all readers of one capture know of databases.
 pub(super) struct Databases<'r> {
     pub options: &'r SqliteOptions,
@@ -54,6 +59,8 @@ pub(super) struct Databases<'r> {
     pub named: bool,
     /// What was measured the last time.
     pub known: BTreeMap<String, String>,
+    /// The older contents of files are those of the states that `known` is about.
+    pub known_is_content: bool,
     /// Databases whose moment is fixed already.
     pub moment: Option<&'r Moment>,
     state: Mutex<State>,
@@ -61,7 +68,6 @@ pub(super) struct Databases<'r> {
 
 #[derive(Default)]
 struct State {
-    idle: Vec<Client>,
     /// What SQLite said of the databases that sidecars belong to.
     verdicts: HashMap<Vec<u8>, bool>,
     facts: BTreeMap<String, String>,
@@ -88,6 +94,7 @@ impl<'r> Databases<'r> {
         named: bool,
     ) -> Self {
         let (state, known, moment) = (Mutex::default(), BTreeMap::new(), None);
+        let known_is_content = false;
         Self {
             options,
             cutter,
@@ -97,6 +104,7 @@ impl<'r> Databases<'r> {
             spool_len,
             named,
             known,
+            known_is_content,
             moment,
             state,
         }
@@ -172,19 +180,18 @@ impl<'r> Databases<'r> {
     }
 
     fn probe(&self, path: &[u8]) -> io::Result<Verdict> {
-        let mut client = self.client()?;
+        let mut client = self.client(as_path(path))?;
         let verdict = client.probe(as_path(path), &|| self.observer.is_interrupted())?;
-        self.lock().idle.push(client);
+        self.options.clients.give_back(client);
         Ok(verdict)
     }
 
-    fn client(&self) -> io::Result<Client> {
-        let idle = self.lock().idle.pop();
-        idle.map_or_else(|| Client::start(self.options, self.spool_dir.as_deref()), Ok)
+    fn client(&self, path: &Path) -> io::Result<Client> {
+        self.options.clients.take(path, self.options, self.spool_dir.as_deref())
     }
 
     /// What was measured of the database the last time.
-    fn known(&self, path: &Path) -> Facts {
+    fn facts_before(&self, path: &Path) -> Facts {
         if self.named {
             return Facts { values: self.known.clone() };
         }
@@ -192,28 +199,32 @@ impl<'r> Databases<'r> {
         line.map(|line| Facts::of_line(line)).unwrap_or_default()
     }
 
-    /// Reads a database and hands it on in parts; the bytes and the facts.
+    /// Reads a database and hands it on in parts, of what is `sealed` already only the names; the bytes
+    /// and the facts.
     ///
     /// The outer error is the repository's, the inner one the source's.
     pub(super) fn read(
         &self,
         names: (&Keyring, Class),
         found: &Found,
-        older: Option<OlderContent<'_>>,
+        sealed: Option<Sealed<'_>>,
         messages: &Sender<Message>,
     ) -> Result<Result<(u64, Facts), SourceError>, Error> {
         let path = found.absolute_path();
+        let older = sealed.map(|(known, content, get)| OlderContent::new(known, content, get));
+        let same = sealed
+            .filter(|_| self.known_is_content)
+            .and_then(|(known, content, get)| SameChunks::of(known, content, get, &self.cutter));
+        let chunk_len = same.as_ref().and_then(|_| self.cutter.page_len()).unwrap_or_default();
         let spool = Spool::new(self.entropy, self.spool_dir.clone(), self.spool_len);
         let (read, facts) = thread::scope(|scope| {
             let pump = scope.spawn(|| {
-                let pumped = self.pump(as_path(&path), &spool);
+                let pumped = self.pump(as_path(&path), chunk_len, &spool);
                 let outcome = pumped.as_ref().map(drop).map_err(String::clone);
                 spool.end(outcome);
                 pumped
             });
-            let mut rest = Rest { spool: &spool, block: Vec::new(), at: 0 };
-            let mut append = |bytes: &mut Vec<u8>, len: usize| rest.append(bytes, len);
-            let read = read::stream(names, |_| &self.cutter, &mut append, older, messages);
+            let read = pages::stream(names, (&self.cutter, &spool), (older, same), messages);
             spool.abandon();
             let facts = pump.join().unwrap_or_else(|_| Err("its reader has panicked".to_owned()));
             (read, facts)
@@ -222,27 +233,28 @@ impl<'r> Databases<'r> {
         Ok(match (read?, facts) {
             (_, Err(what)) => Err(problem(what)),
             (Err(error), Ok(_)) => Err(problem(format!("cannot be read: {error}"))),
-            (Ok(read), Ok(facts)) => {
+            (Ok(stored), Ok(facts)) => {
                 self.remember(&path, &facts);
-                Ok((read.stored, facts))
+                Ok((stored, facts))
             }
         })
     }
 
     /// Moves pages from the worker to the spool until the facts come.
-    fn pump(&self, path: &Path, spool: &Spool) -> Result<Facts, String> {
+    fn pump(&self, path: &Path, chunk_len: u32, spool: &Spool) -> Result<Facts, String> {
         let died = |error: io::Error| error.to_string();
         let held = self.moment.and_then(|moment| moment.take(path));
         let (mut client, others) = match held {
             Some((client, others)) => (client, Some(others)),
-            None => (self.client().map_err(died)?, None),
+            None => (self.client(path).map_err(died)?, None),
         };
-        client.read(path, self.known(path)).map_err(died)?;
+        let known = KnownState { facts: self.facts_before(path), chunk_len };
+        client.read(path, known, self.options).map_err(died)?;
         let mut patience = Transaction::new(path, others.as_deref(), self.options);
         let facts = self.answer(&mut client, &mut patience, spool)?;
-        match self.moment.filter(|_| others.is_some()) {
+        match self.moment.filter(|_| others.as_ref().is_some_and(|others| !others.is_empty())) {
             Some(moment) => moment.give_back(client),
-            None => self.lock().idle.push(client),
+            None => self.options.clients.give_back(client),
         }
         facts.map_err(|what| format!("SQLite cannot read it: {what}"))
     }
@@ -260,6 +272,11 @@ impl<'r> Databases<'r> {
                 Pages::Begun(facts) => patience.begin(&facts),
                 Pages::Block(block) => {
                     if !spool.push(block, &|| patience.is_willing(), &|| patience.look())? {
+                        return Err("interrupted".to_owned());
+                    }
+                }
+                Pages::Same(count) => {
+                    if !spool.push_same(count) {
                         return Err("interrupted".to_owned());
                     }
                 }
@@ -345,28 +362,6 @@ impl<'p> Transaction<'p> {
             ));
         }
         Ok(())
-    }
-}
-
-/// Blocks of a spool as one stream.
-struct Rest<'s> {
-    spool: &'s Spool,
-    block: Vec<u8>,
-    at: usize,
-}
-
-impl Rest<'_> {
-    fn append(&mut self, bytes: &mut Vec<u8>, len: usize) -> io::Result<usize> {
-        if self.at == self.block.len() {
-            match self.spool.pop()? {
-                Some(block) => (self.block, self.at) = (block, 0),
-                None => return Ok(0),
-            }
-        }
-        let count = len.min(self.block.len() - self.at);
-        bytes.extend_from_slice(&self.block[self.at..self.at + count]);
-        self.at += count;
-        Ok(count)
     }
 }
 

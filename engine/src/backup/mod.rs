@@ -8,6 +8,7 @@ mod image;
 mod job;
 mod merge;
 mod moment;
+mod pages;
 mod parent;
 mod read;
 mod run;

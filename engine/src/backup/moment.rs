@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::observe::{Event, Observer};
-use crate::source::sqlite::{Client, Facts, SqliteOptions};
+use crate::source::sqlite::{Client, Known, SqliteOptions};
 
 /// Databases held at once: each takes five open files of a process, which has 1024.
 const COUNT_MAX: usize = 150;
@@ -26,7 +26,7 @@ impl Moment {
     /// for all.
     pub(super) fn fix(
         &self,
-        databases: Vec<(PathBuf, Facts)>,
+        databases: Vec<(PathBuf, Known)>,
         (options, folder): (&SqliteOptions, Option<&Path>),
         observer: &dyn Observer,
     ) {
@@ -42,8 +42,9 @@ impl Moment {
         }
         let paths: Vec<_> = databases.iter().map(|(path, _)| path.clone()).collect();
         let is_stopped = || observer.is_interrupted();
-        let held = Client::start(options, folder).and_then(|mut client| {
-            let facts = client.hold(databases, &is_stopped)?;
+        let first = paths.first().cloned().unwrap_or_default();
+        let held = options.clients.take(&first, options, folder).and_then(|mut client| {
+            let facts = client.hold(databases, options, &is_stopped)?;
             Ok((client, facts))
         });
         match held {

@@ -12,7 +12,7 @@ use crate::chunk::{Cutter, is_media};
 use crate::crypto::Keyring;
 use crate::error::{Error, Kind, SourceError};
 use crate::limits;
-use crate::manifest::encode_xattrs;
+use crate::manifest::{GetNode, encode_xattrs};
 use crate::model::{ChunkId, Class, Clock, Content, Entry, EntryKind, Hole, NodeRef, Time, Xattrs};
 use crate::observe::Action;
 use crate::repo::{ChunkReader, Known, Older, OlderContent, cut};
@@ -34,6 +34,8 @@ pub(super) enum Message {
     Entries { piece: Piece, outputs: Vec<Output> },
     /// A part of the large file that the next entries are about; its entry comes alone.
     Part(Piece),
+    /// A part of it that is stored already.
+    Same(Vec<(ChunkId, u32)>),
     /// The large file is read again from its start.
     Restart,
     /// The batch is whole: a reader that stops before it has lost entries.
@@ -54,7 +56,7 @@ pub(super) struct Piece {
 
 impl Piece {
     /// Looks up what the chunks from number `start` on came from.
-    fn follow(&mut self, mut older: Option<&mut OlderContent<'_>>, start: usize) {
+    pub(super) fn follow(&mut self, mut older: Option<&mut OlderContent<'_>>, start: usize) {
         self.older.resize_with(start, || None);
         let mut next = |(id, len): &(ChunkId, u32)| {
             Some(older.as_mut().map_or_else(Older::default, |older| older.next(id, *len)))
@@ -197,7 +199,8 @@ impl Reading<'_> {
                     Look::Problem(problem) => return Ok(Output::Problem(problem)),
                     Look::Database => {
                         drop(file);
-                        return self.database(databases, (found, older()), action, hand);
+                        let from = (content.as_ref(), &get as &GetNode<'_>);
+                        return self.database(databases, (found, from), action, hand);
                     }
                 }
             }
@@ -267,12 +270,13 @@ impl Reading<'_> {
     fn database(
         &self,
         databases: &Databases<'_>,
-        (mut found, older): (Found, Option<OlderContent<'_>>),
+        (mut found, (content, get)): (Found, (Option<&Content>, &GetNode<'_>)),
         action: Action,
         hand: &mut Hand<'_>,
     ) -> Result<Output, Error> {
         hand.over();
-        let read = databases.read((self.keyring, self.class), &found, older, hand.messages)?;
+        let sealed = content.and_then(|content| Some((self.older?.0, content, get)));
+        let read = databases.read((self.keyring, self.class), &found, sealed, hand.messages)?;
         let (size, facts) = match read {
             Ok(read) => read,
             Err(problem) => return Ok(Output::Problem(problem)),

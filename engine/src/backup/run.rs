@@ -19,7 +19,7 @@ use crate::observe::{Event, Observer};
 use crate::repo::{
     ChunkReader, ChunkWriter, Damage, Known, Relied, Repository, Usable, Writing, write,
 };
-use crate::source::sqlite::Facts;
+use crate::source::sqlite::{Facts, Known as KnownState};
 
 /// How often a run begins again because packs it relied on were taken away.
 const TRIES_MAX: u64 = 8;
@@ -236,7 +236,7 @@ impl Run<'_> {
                 let parents = find(asked.kind(), &asked.name());
                 let whole = parents.into_iter().find(|parent| parent.is_whole);
                 let values = whole.map(|parent| parent.facts).unwrap_or_default();
-                Some((path.clone(), Facts { values }))
+                Some((path.clone(), KnownState { facts: Facts { values }, chunk_len: 0 }))
             }
             _ => None,
         });

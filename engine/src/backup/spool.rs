@@ -45,7 +45,16 @@ struct State {
     is_abandoned: bool,
 }
 
+/// What comes out.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Item {
+    Bytes(Vec<u8>),
+    /// So many chunks that are known.
+    Same(u32),
+}
+
 enum Block {
+    Same(u32),
     Memory(Vec<u8>),
     Disk { number: u64, slot: u64, len: usize },
 }
@@ -117,6 +126,14 @@ impl Spool {
         state.memory_len + len <= self.memory_len_max || state.blocks.is_empty()
     }
 
+    /// Adds chunks that are known, which take no room; false if nobody takes them any more.
+    pub(super) fn push_same(&self, count: u32) -> bool {
+        let mut state = self.lock();
+        state.blocks.push_back(Block::Same(count));
+        self.changed.notify_all();
+        !state.is_abandoned
+    }
+
     /// Waits for a change, but not for long.
     fn wait_for_room(&self, len: usize) {
         let state = self.lock();
@@ -165,13 +182,13 @@ impl Spool {
     }
 
     /// Takes the next block; none at the end.
-    pub(super) fn pop(&self) -> io::Result<Option<Vec<u8>>> {
+    pub(super) fn pop(&self) -> io::Result<Option<Item>> {
         let mut state = self.lock();
         loop {
             if let Some(block) = state.blocks.pop_front() {
-                let bytes = self.load(&mut state, block)?;
+                let item = self.load(&mut state, block)?;
                 self.changed.notify_all();
-                return Ok(Some(bytes));
+                return Ok(Some(item));
             }
             match &state.end {
                 Some(Ok(())) => return Ok(None),
@@ -183,11 +200,12 @@ impl Spool {
         }
     }
 
-    fn load(&self, state: &mut State, block: Block) -> io::Result<Vec<u8>> {
+    fn load(&self, state: &mut State, block: Block) -> io::Result<Item> {
         match block {
+            Block::Same(count) => Ok(Item::Same(count)),
             Block::Memory(bytes) => {
                 state.memory_len -= bytes.len();
-                Ok(bytes)
+                Ok(Item::Bytes(bytes))
             }
             Block::Disk { number, slot, len } => {
                 let Some(file) = &mut state.file else {
@@ -195,7 +213,7 @@ impl Spool {
                 };
                 let sealed = file.take(slot, len)?;
                 state.disk_count -= 1;
-                self.key.open(number, &sealed).map_err(io::Error::other)
+                self.key.open(number, &sealed).map(Item::Bytes).map_err(io::Error::other)
             }
         }
     }
@@ -225,7 +243,7 @@ mod tests {
             let pushing = scope
                 .spawn(|| (0..20).all(|number| push_patiently(&spool, vec![number; 600]).unwrap()));
             for number in 0..20 {
-                assert_eq!(spool.pop().unwrap(), Some(vec![number; 600]));
+                assert_eq!(spool.pop().unwrap(), Some(Item::Bytes(vec![number; 600])));
             }
             assert!(pushing.join().unwrap());
         });
@@ -244,7 +262,7 @@ mod tests {
             }
             assert!(spool.lock().sealed_count >= 48 * (round + 1));
             for number in 0..50 {
-                assert_eq!(spool.pop().unwrap(), Some(block(number)));
+                assert_eq!(spool.pop().unwrap(), Some(Item::Bytes(block(number))));
             }
         }
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "the file has no name");
@@ -262,7 +280,7 @@ mod tests {
         }
         for number in 3..300 {
             assert!(push(&spool, block(number), "no room").unwrap());
-            assert_eq!(spool.pop().unwrap(), Some(block(number - 3)));
+            assert_eq!(spool.pop().unwrap(), Some(Item::Bytes(block(number - 3))));
             assert!(spool.lock().file.as_ref().unwrap().file_len().unwrap() <= spool.disk_len_max);
         }
         // And what waits in it is.
@@ -279,13 +297,13 @@ mod tests {
         assert_eq!(push(&spool, vec![2; 1000], "full").unwrap_err(), "full");
         std::thread::scope(|scope| {
             let waiting = scope.spawn(|| push_patiently(&spool, vec![2; 1000]));
-            assert_eq!(spool.pop().unwrap(), Some(vec![1; 1000]));
+            assert_eq!(spool.pop().unwrap(), Some(Item::Bytes(vec![1; 1000])));
             assert!(waiting.join().unwrap().unwrap());
         });
         spool.abandon();
         assert!(!push_patiently(&spool, vec![3; 1000]).unwrap());
         spool.end(Err("it broke".to_owned()));
-        assert_eq!(spool.pop().unwrap(), Some(vec![2; 1000]));
+        assert_eq!(spool.pop().unwrap(), Some(Item::Bytes(vec![2; 1000])));
         assert_eq!(spool.pop().unwrap_err().to_string(), "it broke");
     }
 }

@@ -43,6 +43,9 @@ pub fn standard_profiles() -> Vec<Profile> {
     ]
 }
 
+/// Bytes of a group of pages: the longest page.
+const PAGE_GROUP_LEN: usize = 64 << 10;
+
 /// Cuts content into chunks. The cuts depend on the bytes and the gear table alone.
 #[derive(Clone)]
 pub struct Cutter {
@@ -101,6 +104,13 @@ impl Cutter {
     #[must_use]
     pub fn is_delta(&self) -> bool {
         self.is_delta
+    }
+
+    /// Bytes of every chunk but the last, if it cuts at fixed places between groups of pages.
+    #[must_use]
+    pub fn page_len(&self) -> Option<u32> {
+        let is_fixed = self.min == self.max && self.max.is_multiple_of(PAGE_GROUP_LEN);
+        u32::try_from(self.max).ok().filter(|_| is_fixed)
     }
 
     /// Bytes of the longest chunk.

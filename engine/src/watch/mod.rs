@@ -136,7 +136,7 @@ impl Watching<'_> {
             Some(monitor) => monitor,
             None => self.monitor.insert(Client::start(sqlite, None)?),
         };
-        monitor.states(paths, &|| self.observer.is_interrupted())
+        monitor.states(paths, sqlite, &|| self.observer.is_interrupted())
     }
 
     fn note(&self, what: &str) {

@@ -6,7 +6,7 @@ use zeroize::{Zeroize, Zeroizing};
 
 use super::read::grow;
 use crate::model::SecretBytes;
-use crate::source::sqlite::{Client, Facts, Pages, SqliteOptions, Verdict};
+use crate::source::sqlite::{Client, Known, Pages, SqliteOptions, Verdict};
 
 /// What came of a file that begins as a database does.
 pub(super) enum Database {
@@ -41,7 +41,7 @@ pub(super) fn read(
         Verdict::Refused(_) => return Ok(Database::Refused),
         Verdict::Failed(_) => return Err(unreadable()),
     }
-    client.read(path, Facts::default()).map_err(failed)?;
+    client.read(path, Known::default(), &options).map_err(failed)?;
     let mut bytes = Zeroizing::new(Vec::new());
     loop {
         match client.next(is_stopped).map_err(failed)? {
@@ -56,7 +56,8 @@ pub(super) fn read(
                     return Ok(Database::TooLong);
                 }
             }
-            Pages::Failed(_) => return Err(unreadable()),
+            // Nothing is known of secrets.
+            Pages::Failed(_) | Pages::Same(_) => return Err(unreadable()),
             Pages::Facts(facts) => {
                 let is_sound = facts.is_sound() || facts.unchecked().is_some();
                 let bytes = SecretBytes::new(std::mem::take(&mut *bytes));

@@ -39,7 +39,7 @@ fn measure(connection: Connection, known: &Facts) -> Result<Facts, Failure> {
     let mut blocks = Blocks::new(&mut ignore);
     let len = capture::len_of(&facts)?;
     pages::each(&connection, len, false, &mut |page| blocks.push(page))?;
-    facts.set("blake3", blocks.finish()?.to_hex().as_str());
+    facts.set("blake3", blocks.finish()?.blake3);
     if known.get("tables_blake3").is_some() {
         tables::measure(&connection, &mut facts)?;
     }

@@ -10,7 +10,7 @@ use super::Facts;
 use super::check;
 use super::image::{Image, MakeShelf};
 use super::open::{self, Opened};
-use super::pages::{self, Blocks};
+use super::pages::{self, Blocks, Remembered};
 use super::request::Request;
 use super::still::Still;
 use super::tree_hash::GROUP_LEN;
@@ -48,6 +48,8 @@ pub(super) enum Given<'g> {
     Begun(&'g Facts),
     /// The next pages.
     Block(&'g [u8]),
+    /// So many chunks that are those of the known state.
+    Same(u32),
     /// No lock is held any more.
     Released,
 }
@@ -123,44 +125,55 @@ impl Begun {
     }
 
     /// Gives all pages, then tells what was measured.
-    pub(super) fn read(self, give: Give<'_>) -> Result<Facts, Failure> {
+    ///
+    /// Chunks are left out that the state before had too, if that is the one which the request knows.
+    pub(super) fn read(
+        self,
+        before: Remembered,
+        give: Give<'_>,
+    ) -> Result<(Facts, Remembered), Failure> {
         let Self { request, mut facts, state } = self;
         give(Given::Begun(&facts)).map_err(Failure::Client)?;
-        match state {
-            State::Live(connection, still) => live(connection, still, &request, &mut facts, give)?,
-            State::Kept(image) => kept(image, &request, &mut facts, give)?,
-        }
-        Ok(facts)
+        let is_known = request.known.get("blake3") == Some(&before.blake3);
+        let before = if is_known { before } else { Remembered::default() };
+        let now = match state {
+            State::Live(connection, still) => {
+                live((connection, still), &request, &mut facts, (before, give))?
+            }
+            State::Kept(image) => kept(image, &request, &mut facts, (before, give))?,
+        };
+        Ok((facts, now))
     }
 }
 
 fn live(
-    mut connection: Connection,
-    still: Option<Still>,
+    (mut connection, still): Opened,
     request: &Request,
     facts: &mut Facts,
-    give: Give<'_>,
-) -> Result<(), Failure> {
-    let mut blocks = Blocks::new(&mut *give);
+    (before, give): (Remembered, Give<'_>),
+) -> Result<Remembered, Failure> {
+    let mut blocks = Blocks::after(before, request.chunk_len, &mut *give);
     let mut push = |page: &[u8]| blocks.push(page);
     pages::each(&connection, len_of(facts)?, request.zero_free_pages, &mut push)?;
-    facts.set("blake3", blocks.finish()?.to_hex().as_str());
+    let now = blocks.finish()?;
+    facts.set("blake3", now.blake3.as_str());
     // Readers of a WAL hold nobody up; a rollback journal's check ends with the lock.
     let holds_up = still.is_none() && facts.get("journal_mode") != Some("wal");
     check::measure(&mut connection, request, holds_up.then_some(request.wait), facts);
     connection.execute_batch("ROLLBACK")?;
     still.map_or(Ok(()), |still| still.holds(&request.path))?;
-    give(Given::Released).map_err(Failure::Client)
+    give(Given::Released).map_err(Failure::Client)?;
+    Ok(now)
 }
 
 fn kept(
     mut image: Image,
     request: &Request,
     facts: &mut Facts,
-    give: Give<'_>,
-) -> Result<(), Failure> {
+    (before, give): (Remembered, Give<'_>),
+) -> Result<Remembered, Failure> {
     give(Given::Released).map_err(Failure::Client)?;
-    let mut blocks = Blocks::new(give);
+    let mut blocks = Blocks::after(before, request.chunk_len, give);
     let (mut at, mut group) = (0, vec![0; GROUP_LEN]);
     loop {
         let lost = |error| Failure::Database(format!("its pages cannot be had back: {error}"));
@@ -171,14 +184,15 @@ fn kept(
         blocks.push(&group[..count])?;
         at += count as u64;
     }
-    facts.set("blake3", blocks.finish()?.to_hex().as_str());
+    let now = blocks.finish()?;
+    facts.set("blake3", now.blake3.as_str());
     if at > 0 {
         with_image(image, |opened| match opened {
             Ok(mut connection) => check::measure(&mut connection, request, None, facts),
             Err(error) => check::refuse(&error, request, facts),
         });
     }
-    Ok(())
+    Ok(now)
 }
 
 pub(super) fn measure(connection: &Connection) -> rusqlite::Result<Facts> {

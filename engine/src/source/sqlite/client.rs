@@ -1,9 +1,11 @@
 //! The client: starts a worker and takes its answers.
 
+use std::collections::HashSet;
 use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::{Mutex, PoisonError};
 
 use super::monitor::BUSY;
 use super::request::{self, Request};
@@ -17,8 +19,49 @@ pub struct Client {
     child: Child,
     requests: ChildStdin,
     answers: ChildStdout,
-    /// What every reading is asked for; the path is another each time.
-    request: Request,
+    /// Where the worker puts what must wait.
+    folder: Option<PathBuf>,
+    /// Databases whose last state the worker remembers.
+    remembered: HashSet<PathBuf>,
+}
+
+/// What is known of a database that is read again.
+#[derive(Debug, Clone, Default)]
+pub struct Known {
+    /// What was measured of the last sealed state.
+    pub facts: Facts,
+    /// Bytes of the chunks that state was cut into, by which what is the same is left out; 0 to have all.
+    pub chunk_len: u32,
+}
+
+/// Workers that wait for work.
+#[derive(Debug, Default)]
+pub struct Clients(Mutex<Vec<Client>>);
+
+impl Clients {
+    /// A worker, best the one that read the database at `path` last.
+    ///
+    /// # Errors
+    /// If the program cannot be started.
+    pub fn take(
+        &self,
+        path: &Path,
+        options: &SqliteOptions,
+        folder: Option<&Path>,
+    ) -> io::Result<Client> {
+        let mut idle = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let best = idle.iter().position(|client| client.remembered.contains(path));
+        let any = idle.len().checked_sub(1);
+        match best.or(any) {
+            Some(at) => Ok(idle.swap_remove(at)),
+            None => Client::start(options, folder),
+        }
+    }
+
+    /// Takes a worker back that has answered everything.
+    pub fn give_back(&self, client: Client) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(client);
+    }
 }
 
 /// Whether SQLite reads a file.
@@ -39,6 +82,8 @@ pub enum Pages {
     Begun(Facts),
     /// The next pages.
     Block(Vec<u8>),
+    /// So many chunks that are those of the state that was known.
+    Same(u32),
     /// All pages were given; no lock is held any more.
     Released,
     /// What was measured: the end.
@@ -60,16 +105,8 @@ impl Client {
         let missing = || io::Error::other("no pipe");
         let requests = child.stdin.take().ok_or_else(missing)?;
         let answers = child.stdout.take().ok_or_else(missing)?;
-        let request = Request {
-            path: PathBuf::new(),
-            wait: options.lock_max,
-            check: options.check,
-            tables: options.tables,
-            zero_free_pages: options.zero_free_pages,
-            folder: folder.map(Path::to_owned),
-            known: Facts::default(),
-        };
-        Ok(Self { child, requests, answers, request })
+        let (folder, remembered) = (folder.map(Path::to_owned), HashSet::new());
+        Ok(Self { child, requests, answers, folder, remembered })
     }
 
     /// Asks whether SQLite takes the file for a database.
@@ -97,11 +134,13 @@ impl Client {
     /// If the worker has died, or `is_stopped` says so. The client is of no more use then.
     pub fn hold(
         &mut self,
-        databases: Vec<(PathBuf, Facts)>,
+        databases: Vec<(PathBuf, Known)>,
+        options: &SqliteOptions,
         is_stopped: &dyn Fn() -> bool,
     ) -> io::Result<Facts> {
-        let requests = databases.into_iter().map(|(path, known)| self.request_for(path, known));
-        let requests: Vec<_> = requests.collect();
+        let requests: Vec<_> =
+            databases.into_iter().map(|(path, known)| self.request(path, known, options)).collect();
+        self.remembered.extend(requests.iter().map(|request| request.path.clone()));
         wire::send(&mut self.requests, wire::HOLD, &request::encode_all(&requests))?;
         match self.answer(is_stopped)? {
             (wire::HELD, payload) => Ok(Facts::decode(&payload)),
@@ -117,10 +156,11 @@ impl Client {
     pub fn states(
         &mut self,
         paths: &[PathBuf],
+        options: &SqliteOptions,
         is_stopped: &dyn Fn() -> bool,
     ) -> io::Result<Vec<Option<String>>> {
         let requests: Vec<_> =
-            paths.iter().map(|path| self.request_for(path.clone(), Facts::default())).collect();
+            paths.iter().map(|it| self.request(it.clone(), Known::default(), options)).collect();
         wire::send(&mut self.requests, wire::STATES, &request::encode_all(&requests))?;
         let (wire::STATE_LINES, payload) = self.answer(is_stopped)? else {
             return Err(unexpected());
@@ -135,13 +175,25 @@ impl Client {
     ///
     /// # Errors
     /// If the worker has died.
-    pub fn read(&mut self, path: &Path, known: Facts) -> io::Result<()> {
-        let request = self.request_for(path.to_owned(), known);
+    pub fn read(&mut self, path: &Path, known: Known, options: &SqliteOptions) -> io::Result<()> {
+        let request = self.request(path.to_owned(), known, options);
+        if request.chunk_len > 0 {
+            self.remembered.insert(request.path.clone());
+        }
         wire::send(&mut self.requests, wire::READ, &request.encode())
     }
 
-    fn request_for(&self, path: PathBuf, known: Facts) -> Request {
-        Request { path, known, ..self.request.clone() }
+    fn request(&self, path: PathBuf, known: Known, options: &SqliteOptions) -> Request {
+        Request {
+            path,
+            wait: options.lock_max,
+            check: options.check,
+            tables: options.tables,
+            zero_free_pages: options.zero_free_pages,
+            folder: self.folder.clone(),
+            known: known.facts,
+            chunk_len: known.chunk_len,
+        }
     }
 
     /// The next part of the answer.
@@ -153,6 +205,10 @@ impl Client {
         match kind {
             wire::BEGUN => Ok(Pages::Begun(Facts::decode(&payload))),
             wire::PAGES => Ok(Pages::Block(payload)),
+            wire::SAME => {
+                let count = payload.try_into().map_err(|_| unexpected())?;
+                Ok(Pages::Same(u32::from_le_bytes(count)))
+            }
             wire::RELEASED => Ok(Pages::Released),
             wire::FACTS => Ok(Pages::Facts(Facts::decode(&payload))),
             wire::REFUSED | wire::FAILED => {

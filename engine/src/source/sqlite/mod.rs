@@ -26,12 +26,13 @@ mod worker;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::fs::{Mode, OFlags};
 
 pub use again::difference;
-pub use client::{Client, Pages, Verdict};
+pub use client::{Client, Clients, Known, Pages, Verdict};
 pub use facts::{Facts, fact_name, shown};
 pub use image::{IMAGE_BLOCK_LEN, MakeShelf, Shelf};
 pub use request::Check;
@@ -64,6 +65,8 @@ pub struct SqliteOptions {
     pub check: Check,
     /// Rows and a hash of every table are measured.
     pub tables: bool,
+    /// Workers that wait for work; runs that share them read less again.
+    pub clients: Arc<Clients>,
     /// Free pages, in which what was deleted may still stand, are stored overwritten.
     pub zero_free_pages: bool,
 }

@@ -11,6 +11,9 @@ use super::capture::Failure;
 use super::still::Still;
 use super::{SIDECARS, beside};
 
+/// Bytes of a file that are mapped; SQLite takes at most 2 GiB, and reads the rest.
+const MAPPED_LEN: i64 = 1 << 40;
+
 /// A connection, and if it takes no locks the state that must last.
 pub(super) type Opened = (Connection, Option<Still>);
 
@@ -63,6 +66,8 @@ fn connect(path: &Path, wait: Duration, query: &str) -> rusqlite::Result<Connect
         | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(uri(path, query), flags)?;
     connection.busy_timeout(wait)?;
+    // Pages are read where the system has them. A file that somebody cuts meanwhile ends the process.
+    connection.pragma_update(None, "mmap_size", MAPPED_LEN)?;
     distrust(&connection)?;
     Ok(connection)
 }

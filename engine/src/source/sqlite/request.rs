@@ -35,6 +35,9 @@ pub(super) struct Request {
     pub folder: Option<PathBuf>,
     /// What was measured before: equal pages are not checked again.
     pub known: Facts,
+    /// Runs of this many bytes are not sent if they are those of the state that is known; 0 if all are. A
+    /// multiple of a group.
+    pub chunk_len: u32,
 }
 
 impl Request {
@@ -47,6 +50,7 @@ impl Request {
         };
         let mut out = wait.to_le_bytes().to_vec();
         out.extend([check, u8::from(self.tables), u8::from(self.zero_free_pages)]);
+        out.extend(self.chunk_len.to_le_bytes());
         let folder = self.folder.as_deref().unwrap_or(Path::new(""));
         for part in [folder.as_os_str().as_bytes(), &self.known.encode()] {
             // Both are short: what is too long to be sent is refused as a whole.
@@ -61,6 +65,7 @@ impl Request {
         let mut rest = bytes;
         let wait = Duration::from_millis(u64::from_le_bytes(take(&mut rest)?));
         let [check, tables, zero_free_pages] = take(&mut rest)?;
+        let chunk_len = u32::from_le_bytes(take(&mut rest)?);
         let folder = part(&mut rest)?;
         let known = Facts::decode(part(&mut rest)?);
         let check = match check {
@@ -76,6 +81,7 @@ impl Request {
             zero_free_pages: zero_free_pages != 0,
             folder: (!folder.is_empty()).then(|| to_path(folder)),
             known,
+            chunk_len,
         })
     }
 }
@@ -133,6 +139,7 @@ mod tests {
             zero_free_pages: false,
             folder: Some("/var/cache".into()),
             known: Facts::decode(b"rows=1\nblake3=ab\n"),
+            chunk_len: 65_536,
         };
         let other =
             Request { path: "/b".into(), check: Check::None, folder: None, ..request.clone() };

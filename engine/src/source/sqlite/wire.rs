@@ -23,6 +23,8 @@ pub(super) const STATE_LINES: u8 = b'l';
 pub(super) const BEGUN: u8 = b'b';
 /// Worker to client: a block of pages.
 pub(super) const PAGES: u8 = b'd';
+/// Worker to client: how many chunks follow that are those of the known state.
+pub(super) const SAME: u8 = b'=';
 /// Worker to client: the transaction has ended; locks are gone. Pages may follow.
 pub(super) const RELEASED: u8 = b'e';
 /// Worker to client: the facts, which end the answer.

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use super::capture::{self, Begun, Failure, Given};
 use super::image::MakeShelf;
 use super::monitor::Monitors;
+use super::pages::Remembered;
 use super::request::{self, Request};
 use super::wire;
 use super::{Facts, moment};
@@ -21,7 +22,12 @@ use super::{Facts, moment};
 pub fn serve(make: MakeShelf<'_>) -> io::Result<()> {
     let mut input = BufReader::new(io::stdin().lock());
     let mut out = io::stdout().lock();
-    let mut worker = Worker { make, held: HashMap::new(), monitors: Monitors::default() };
+    let mut worker = Worker {
+        make,
+        held: HashMap::new(),
+        monitors: Monitors::default(),
+        remembered: HashMap::new(),
+    };
     while let Some((kind, payload)) = wire::receive(&mut input)? {
         match worker.answer(kind, &payload, &mut out) {
             Ok(()) => {}
@@ -40,6 +46,8 @@ struct Worker<'m> {
     /// Databases whose moment is fixed already.
     held: HashMap<PathBuf, Begun>,
     monitors: Monitors,
+    /// States of databases as they were given last, of those that are asked for again.
+    remembered: HashMap<PathBuf, Remembered>,
 }
 
 impl Worker<'_> {
@@ -82,8 +90,12 @@ impl Worker<'_> {
     }
 
     fn read(&mut self, request: Request, out: &mut impl Write) -> Result<(), Failure> {
+        let (path, chunk_len) = (request.path.clone(), request.chunk_len);
         let begun = match self.held.remove(&request.path) {
-            Some(begun) => begun,
+            Some(mut begun) => {
+                (begun.request.known, begun.request.chunk_len) = (request.known, chunk_len);
+                begun
+            }
             None => {
                 let mut begun = Begun::open(request)?;
                 begun.keep(self.make)?;
@@ -93,9 +105,14 @@ impl Worker<'_> {
         let mut give = |given: Given<'_>| match given {
             Given::Begun(facts) => wire::send(out, wire::BEGUN, &facts.encode()),
             Given::Block(block) => wire::send(out, wire::PAGES, block),
+            Given::Same(count) => wire::send(out, wire::SAME, &count.to_le_bytes()),
             Given::Released => wire::send(out, wire::RELEASED, &[]),
         };
-        let facts = begun.read(&mut give)?;
+        let before = self.remembered.remove(&path).unwrap_or_default();
+        let (facts, now) = begun.read(before, &mut give)?;
+        if chunk_len > 0 {
+            self.remembered.insert(path, now);
+        }
         wire::send(out, wire::FACTS, &facts.encode()).map_err(Failure::Client)
     }
 }
