@@ -167,6 +167,7 @@ fn options(
         checkpoint_interval: Some(args.checkpoint_interval).filter(|it| !it.is_zero()),
         secret_scan: !args.no_secret_scan,
         deltas: !args.no_delta,
+        only_changes: false,
         zstd_level: args.compression.level(),
         racy_window_ns: i64::try_from(args.racy_window.as_nanos()).unwrap_or(i64::MAX),
         tool: concat!("coffer ", env!("CARGO_PKG_VERSION")).to_owned(),

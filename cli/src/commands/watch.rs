@@ -67,6 +67,7 @@ fn backup_options(
         checkpoint_interval: None,
         secret_scan: false,
         deltas: true,
+        only_changes: true,
         zstd_level: args.compression.level(),
         racy_window_ns: RACY_WINDOW_NS,
         tool: concat!("coffer ", env!("CARGO_PKG_VERSION")).to_owned(),

@@ -114,6 +114,8 @@ pub struct BackupOptions {
     /// Stores changed chunks of databases, streams and long files as differences from what stood at
     /// their place before.
     pub deltas: bool,
+    /// Makes no snapshot if all sources are databases, and each is what the last snapshot has of it.
+    pub only_changes: bool,
     /// zstd level of this run, −7 to 22, 0 to store data as it is; the repository's when absent.
     pub zstd_level: Option<i32>,
     /// How often a checkpoint is made while there is something new, from which an interrupted run goes
@@ -134,7 +136,7 @@ pub const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(60);
 /// What a run did.
 #[derive(Debug, Clone)]
 pub struct BackupSummary {
-    /// The acknowledged snapshot; none for a dry run.
+    /// The acknowledged snapshot; none for a dry run, or if nothing has changed and that was asked for.
     pub snapshot_id: Option<SnapshotId>,
     pub parent: Option<SnapshotId>,
     /// Some source or file could not be read.

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::observe::{Event, Observer};
-use crate::source::sqlite::{Client, Known, SqliteOptions};
+use crate::source::sqlite::{Client, SqliteOptions};
 
 /// Databases held at once: each takes five open files of a process, which has 1024.
 const COUNT_MAX: usize = 150;
@@ -22,29 +22,27 @@ struct Held {
 }
 
 impl Moment {
-    /// Fixes a moment for several `databases`, each with what is known of it; notes it if there is none
-    /// for all.
+    /// Fixes a moment for several databases; notes it if there is none for all.
     pub(super) fn fix(
         &self,
-        databases: Vec<(PathBuf, Known)>,
+        paths: Vec<PathBuf>,
         (options, folder): (&SqliteOptions, Option<&Path>),
         observer: &dyn Observer,
     ) {
-        if databases.len() < 2 {
+        if paths.len() < 2 {
             return;
         }
         let note = |why: String| {
             let what = format!("the databases are stored each at its own moment: {why}");
             observer.event(Event::Note(&what));
         };
-        if databases.len() > COUNT_MAX {
+        if paths.len() > COUNT_MAX {
             return note(format!("more than {COUNT_MAX} of them cannot be read at one"));
         }
-        let paths: Vec<_> = databases.iter().map(|(path, _)| path.clone()).collect();
         let is_stopped = || observer.is_interrupted();
         let first = paths.first().cloned().unwrap_or_default();
         let held = options.clients.take(&first, options, folder).and_then(|mut client| {
-            let facts = client.hold(databases, options, &is_stopped)?;
+            let facts = client.hold(&paths, options, &is_stopped)?;
             Ok((client, facts))
         });
         match held {
@@ -53,7 +51,8 @@ impl Moment {
             Ok((client, facts)) if facts.get("databases") != Some("0") => {
                 *self.lock() = Held { client: Some(client), paths };
             }
-            Ok((_, facts)) => {
+            Ok((client, facts)) => {
+                options.clients.give_back(client);
                 let tries = facts.get("tries").unwrap_or("?");
                 note(format!("in {tries} tries none was found between their commits"));
             }

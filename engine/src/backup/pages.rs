@@ -32,7 +32,7 @@ impl<'r> SameChunks<'r> {
         let mut is_last = false;
         for run in chunks_of(content, get) {
             let (node, count) = run.ok()?;
-            let len = known.place(&node.id)?.len;
+            let len = known.place(&node.id).filter(|_| known.contains(&node.id))?.len;
             if is_last || len > chunk_len || (len < chunk_len && count > 1) {
                 return None;
             }

@@ -6,7 +6,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::capture::{self, Context};
 use super::checkpoint::Checkpoints;
 use super::moment::Moment;
-use super::parent::Parent;
 use super::scan::Scan;
 use super::sources::{Sources, blank, check_names, closure_is_stored, is_taken};
 use super::{
@@ -19,7 +18,6 @@ use crate::observe::{Event, Observer};
 use crate::repo::{
     ChunkReader, ChunkWriter, Damage, Known, Relied, Repository, Usable, Writing, write,
 };
-use crate::source::sqlite::{Facts, Known as KnownState};
 
 /// How often a run begins again because packs it relied on were taken away.
 const TRIES_MAX: u64 = 8;
@@ -107,7 +105,7 @@ impl Run<'_> {
             }
         };
         scan.finish();
-        if options.dry_run {
+        if options.dry_run || (options.only_changes && sources.is_same()) {
             return Ok(Some(self.summary(&sources, None)));
         }
         let lost = relied.lost(repo, &index)?;
@@ -174,7 +172,7 @@ impl Run<'_> {
         let find = |kind: &str, name: &str| {
             parent::find(&snapshots, (&options.host, &self.job), (kind, name))
         };
-        self.fix_moment(context, options, &find);
+        self.fix_moment(context, options);
         let mut sources = Sources::default();
         let work = |writer: &mut ChunkWriter<'c>| -> Result<()> {
             for asked in &mut options.sources {
@@ -202,6 +200,7 @@ impl Run<'_> {
                     }
                 };
                 sources.add(source, outcome, self.observer);
+                sources.note_same(&parents);
                 if let Some(checkpoints) = context.checkpoints {
                     checkpoints.end(&sources);
                 }
@@ -224,20 +223,10 @@ impl Run<'_> {
     }
 
     /// One moment for the databases that are sources of their own.
-    fn fix_moment(
-        &self,
-        context: Context<'_>,
-        options: &BackupOptions,
-        find: &dyn Fn(&str, &str) -> Vec<Parent>,
-    ) {
+    fn fix_moment(&self, context: Context<'_>, options: &BackupOptions) {
         let (Some(moment), Some(sqlite)) = (context.moment, context.sqlite) else { return };
         let named = options.sources.iter().filter_map(|asked| match asked {
-            SourceOptions::Sqlite(DatabaseSource { found: Ok(path), .. }) => {
-                let parents = find(asked.kind(), &asked.name());
-                let whole = parents.into_iter().find(|parent| parent.is_whole);
-                let values = whole.map(|parent| parent.facts).unwrap_or_default();
-                Some((path.clone(), KnownState { facts: Facts { values }, chunk_len: 0 }))
-            }
+            SourceOptions::Sqlite(DatabaseSource { found: Ok(path), .. }) => Some(path.clone()),
             _ => None,
         });
         let folder = context.repo.cache_folder();

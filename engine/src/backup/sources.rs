@@ -5,6 +5,7 @@ use std::os::unix::ffi::OsStrExt;
 
 use super::assemble::Captured;
 use super::capture::Context;
+use super::parent::Parent;
 use super::{DatabaseSource, SourceOptions, job};
 use crate::error::{Error, Kind, Result, SourceError};
 use crate::limits;
@@ -13,6 +14,9 @@ use crate::model::{ChunkId, NodeRef, Source, SourceStatus, Totals};
 use crate::observe::{Event, Observer};
 use crate::source::stream::{Input, StreamSource};
 
+/// Bytes of facts from which on those of single tables are left out: the rest has room in a snapshot.
+const FACTS_LEN_MAX: usize = 4 << 20;
+
 /// What the sources gave, ready for a snapshot.
 #[derive(Clone, Default)]
 pub(super) struct Sources {
@@ -20,9 +24,19 @@ pub(super) struct Sources {
     pub totals: Totals,
     pub directories: u64,
     pub errors: u64,
+    /// Bytes of what was measured.
+    facts_len: usize,
+    /// Sources that are what the last snapshot has of them.
+    pub same_count: usize,
 }
 
 impl Sources {
+    /// True if every source that could be read is what the last snapshot has of it.
+    pub(super) fn is_same(&self) -> bool {
+        let failed = self.list.iter().filter(|source| source.status == SourceStatus::Failed);
+        self.same_count > 0 && self.same_count + failed.count() == self.list.len()
+    }
+
     /// True if something asked for is missing.
     pub(super) fn is_partial(&self) -> bool {
         self.errors > 0 || self.list.iter().any(|source| source.status == SourceStatus::Failed)
@@ -33,6 +47,33 @@ impl Sources {
         self.list.extend(other.list.last().cloned());
         (self.totals, self.directories) = (other.totals, other.directories);
         self.errors = other.errors;
+    }
+
+    /// Adds what was measured; of tables one by one as long as the snapshot has room for it.
+    fn add_facts(&mut self, source: &mut Source, facts: BTreeMap<String, String>) {
+        let mut left_out = 0_u64;
+        for (name, value) in facts {
+            self.facts_len += name.len() + value.len();
+            if name.starts_with("table ") && self.facts_len > FACTS_LEN_MAX {
+                left_out += 1;
+            } else {
+                source.facts.insert(name, value);
+            }
+        }
+        if left_out > 0 {
+            source.facts.insert("tables left out".to_owned(), left_out.to_string());
+        }
+    }
+
+    /// Counts the source that was added last if it is a database of the same pages as in its parent.
+    pub(super) fn note_same(&mut self, parents: &[Parent]) {
+        let [parent] = parents else { return };
+        let pages = |facts: &BTreeMap<String, String>| facts.get("blake3").cloned();
+        let is_same = self.list.last().is_some_and(|source| {
+            source.kind == "sqlite"
+                && pages(&source.facts).is_some_and(|now| Some(now) == pages(&parent.facts))
+        });
+        self.same_count += usize::from(parent.is_whole && is_same);
     }
 
     /// Adds a source with what became of it.
@@ -72,7 +113,7 @@ impl Sources {
                 source.entries = captured.entries;
                 source.bytes = captured.bytes;
                 source.errors = captured.errors;
-                source.facts.extend(captured.facts);
+                self.add_facts(&mut source, captured.facts);
                 if captured.changed > 0 {
                     let changed = captured.changed.to_string();
                     source.facts.insert("changed_while_read".to_owned(), changed);
@@ -189,4 +230,32 @@ pub(super) fn closure_is_stored(context: Context<'_>, sources: &Sources) -> Resu
         }
     }
     Ok(true)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::observe::Silent;
+    use crate::source::stream::{Input, StreamSource};
+
+    #[test]
+    fn facts_of_single_tables_are_left_out_before_a_snapshot_has_no_room() {
+        let input = Input::Command("true".to_owned());
+        let asked = SourceOptions::Stream(StreamSource { name: "any".to_owned(), input });
+        let mut sources = Sources::default();
+        for _ in 0..1000 {
+            let tables =
+                (0..200).map(|number| (format!("table {number:0100}"), "rows=1".repeat(20)));
+            let facts = tables.chain([("rows".to_owned(), "1".to_owned())]).collect();
+            let captured = Captured { entries: 1, facts, ..Captured::default() };
+            sources.add(blank(&asked), Ok(captured), &Silent);
+        }
+        let len = |source: &Source| -> usize {
+            source.facts.iter().map(|(name, value)| name.len() + value.len()).sum()
+        };
+        assert!(sources.list.iter().map(len).sum::<usize>() < FACTS_LEN_MAX + (1 << 20));
+        let last = &sources.list[999].facts;
+        assert_eq!((last["rows"].as_str(), last["tables left out"].as_str()), ("1", "200"));
+        assert!(sources.list[0].facts.len() == 201);
+    }
 }

@@ -43,6 +43,8 @@ pub fn standard_profiles() -> Vec<Profile> {
     ]
 }
 
+/// Bytes of a chunk of pages: as many as come at once.
+const PAGE_CHUNK_LEN_MAX: usize = 1 << 20;
 /// Bytes of a group of pages: the longest page.
 const PAGE_GROUP_LEN: usize = 64 << 10;
 
@@ -109,7 +111,9 @@ impl Cutter {
     /// Bytes of every chunk but the last, if it cuts at fixed places between groups of pages.
     #[must_use]
     pub fn page_len(&self) -> Option<u32> {
-        let is_fixed = self.min == self.max && self.max.is_multiple_of(PAGE_GROUP_LEN);
+        let is_fixed = self.min == self.max
+            && self.max.is_multiple_of(PAGE_GROUP_LEN)
+            && self.max <= PAGE_CHUNK_LEN_MAX;
         u32::try_from(self.max).ok().filter(|_| is_fixed)
     }
 

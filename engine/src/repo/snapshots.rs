@@ -21,13 +21,21 @@ impl Repository {
     /// Seals and puts a snapshot in its generation.
     ///
     /// # Errors
-    /// Those of the store; nothing is listed then.
+    /// `Input` if it is longer than a reader takes; those of the store. Nothing is listed then.
     pub fn put_snapshot(&self, snapshot: &Snapshot) -> Result<SnapshotRef> {
         let cbor = format::snapshot::encode(snapshot)?;
         let place = Place::snapshot(snapshot.generation, &snapshot.sid);
         let keyring = self.keyring();
         let kind = ObjectKind::Snapshot;
         let bytes = keyring.seal_signed(&self.entropy, &self.author, kind, &place, &cbor)?;
+        if bytes.len() as u64 > limits::SNAPSHOT_LEN_MAX {
+            let what = format!(
+                "the snapshot itself has {} bytes, more than {}: name fewer sources in one backup",
+                bytes.len(),
+                limits::SNAPSHOT_LEN_MAX
+            );
+            return Err(Error::new(Kind::Input, what));
+        }
         if keyring.open_signed(kind, &place, &bytes)?.cbor != cbor {
             return Err(records::memory_fault("snapshot"));
         }

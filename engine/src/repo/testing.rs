@@ -152,6 +152,7 @@ pub(crate) fn tree_options(root: &FilePath) -> BackupOptions {
         dry_run: false,
         checkpoint_interval: None,
         secret_scan: true,
+        only_changes: false,
         deltas: true,
         zstd_level: None,
         racy_window_ns: RACY_WINDOW_NS,

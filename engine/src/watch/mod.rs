@@ -19,6 +19,10 @@ use crate::source::sqlite::{Check, Client, SqliteOptions};
 
 pub use pace::Pace;
 
+/// Between two looks, at least.
+const POLL_MIN: Duration = Duration::from_millis(10);
+/// After how long what could not be read, or asked, is read again though nothing is known to have changed.
+const LOOK_AGAIN: Duration = Duration::from_secs(60);
 /// How often whoever waits looks whether to stop.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
@@ -56,6 +60,8 @@ pub fn watch(
         monitor: None,
         sealed: Vec::new(),
         checked: None,
+        is_unchecked: false,
+        look_again: None,
         pace: Pace::new(options.interval),
     };
     let mut count = 0;
@@ -82,6 +88,11 @@ struct Watching<'w> {
     sealed: Vec<(PathBuf, Option<String>)>,
     /// When the databases were checked last.
     checked: Option<Instant>,
+    /// The last snapshot was not.
+    is_unchecked: bool,
+    /// When to read the databases though nothing is known to have changed: some could not be read, or
+    /// asked.
+    look_again: Option<Instant>,
     pace: Pace,
 }
 
@@ -96,27 +107,35 @@ impl Watching<'_> {
             Ok(states) => states,
             Err(_) if self.observer.is_interrupted() => return Err(interrupted()),
             Err(error) => {
-                self.monitor = None;
+                // What another says has nothing to do with what this one said.
+                (self.monitor, self.look_again) = (None, Some(Instant::now()));
+                self.sealed.clear();
                 self.note(&format!("cannot look for changes: {error}"));
                 return Ok(None);
             }
         };
         let seen: Vec<_> = paths.into_iter().zip(states).collect();
-        if !has_changed(&self.sealed, &seen) || !self.pace.may_begin() {
+        let checks = self.checked.is_none_or(|at| at.elapsed() >= self.options.check_interval);
+        let is_due = self.sealed != seen
+            || self.look_again.is_some_and(|at| Instant::now() >= at)
+            || (checks && self.is_unchecked);
+        if !is_due || !self.pace.may_begin() {
             return Ok(None);
         }
         self.pace.begin();
-        let checks = self.checked.is_none_or(|at| at.elapsed() >= self.options.check_interval);
         let asked = if checks { asked } else { unchecked(asked) };
         match backup(self.repo, asked, self.observer) {
             Ok(summary) => {
                 self.pace.succeed();
-                // What was not read is looked at again.
-                self.sealed = if summary.partial { Vec::new() } else { seen };
+                let is_sure = !summary.partial && seen.iter().all(|(_, state)| state.is_some());
+                self.look_again = (!is_sure).then(|| Instant::now() + LOOK_AGAIN);
+                self.sealed = seen;
+                self.is_unchecked = !checks;
                 if checks {
                     self.checked = Some(Instant::now());
                 }
-                Ok(Some(summary))
+                // What is there is sealed already: after a start, say, or when only the WAL was emptied.
+                Ok(Some(summary).filter(|summary| summary.snapshot_id.is_some()))
             }
             Err(error) if may_pass(&error) && !self.observer.is_interrupted() => {
                 let wait = self.pace.fail();
@@ -146,11 +165,12 @@ impl Watching<'_> {
     /// Waits for the time of the next look.
     fn wait(&self) -> Result<()> {
         let start = Instant::now();
-        while start.elapsed() < self.options.poll {
+        let poll = self.options.poll.max(POLL_MIN);
+        while start.elapsed() < poll {
             if self.observer.is_interrupted() {
                 return Err(interrupted());
             }
-            thread::sleep(LOOK_EVERY.min(self.options.poll.saturating_sub(start.elapsed())));
+            thread::sleep(LOOK_EVERY.min(poll.saturating_sub(start.elapsed())));
         }
         if self.observer.is_interrupted() { Err(interrupted()) } else { Ok(()) }
     }
@@ -170,15 +190,6 @@ fn unchecked(mut asked: BackupOptions) -> BackupOptions {
     asked
 }
 
-/// True unless every database is in the state that was sealed; one that is written to now will
-/// be in another when it can be asked again.
-fn has_changed(sealed: &[(PathBuf, Option<String>)], seen: &[(PathBuf, Option<String>)]) -> bool {
-    sealed.len() != seen.len()
-        || sealed.iter().zip(seen).any(|((path, before), (other, now))| {
-            path != other || before.is_none() || (now.is_some() && now != before)
-        })
-}
-
 /// True for errors after which trying again may help.
 fn may_pass(error: &Error) -> bool {
     matches!(error.kind(), Kind::Unavailable | Kind::NoSpace | Kind::NotFound | Kind::Conflict)
@@ -186,25 +197,4 @@ fn may_pass(error: &Error) -> bool {
 
 fn interrupted() -> Error {
     Error::new(Kind::Interrupted, "interrupted; the last snapshot told is safe")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_other_states_are_changes() {
-        let states = |list: &[(&str, Option<&str>)]| -> Vec<_> {
-            list.iter().map(|(path, it)| (PathBuf::from(path), it.map(str::to_owned))).collect()
-        };
-        let sealed = states(&[("/a", Some("1")), ("/b", Some("1"))]);
-        let check = |list: &[(&str, Option<&str>)]| has_changed(&sealed, &states(list));
-        assert!(!check(&[("/a", Some("1")), ("/b", Some("1"))]));
-        assert!(!check(&[("/a", None), ("/b", Some("1"))]), "it is asked again");
-        assert!(check(&[("/a", Some("2")), ("/b", Some("1"))]));
-        assert!(check(&[("/a", Some("1"))]) && check(&[("/a", Some("1")), ("/c", Some("1"))]));
-        assert!(has_changed(&[], &sealed));
-        let busy = states(&[("/a", None)]);
-        assert!(has_changed(&busy, &busy), "nobody knows what the snapshot has");
-    }
 }

@@ -10,3 +10,4 @@ mod moments;
 mod places;
 mod restores;
 mod to_file;
+mod watch;

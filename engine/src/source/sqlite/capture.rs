@@ -2,7 +2,7 @@
 
 use std::io;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, OptionalExtension};
 
@@ -67,6 +67,7 @@ pub(super) struct Begun {
     pub request: Request,
     facts: Facts,
     state: State,
+    begun: Instant,
 }
 
 enum State {
@@ -91,7 +92,8 @@ impl Begun {
             // Read as if nobody wrote, SQLite sees no WAL.
             facts.set("journal_mode", "wal");
         }
-        Ok(Self { request, facts, state: State::Live(connection, still) })
+        let (state, begun) = (State::Live(connection, still), Instant::now());
+        Ok(Self { request, facts, state, begun })
     }
 
     /// Notes that `count` databases show the same moment.
@@ -100,26 +102,30 @@ impl Begun {
     }
 
     /// In rollback mode writers wait for us: all pages go to an image, and the transaction ends. It
-    /// goes on where there is no room for one.
-    pub(super) fn keep(&mut self, make: MakeShelf<'_>) -> Result<(), Failure> {
-        let State::Live(connection, None) = &self.state else { return Ok(()) };
+    /// goes on where there is no room for one. True if nobody waits for us any more.
+    pub(super) fn keep(&mut self, make: MakeShelf<'_>, memory_len: usize) -> Result<bool, Failure> {
+        let State::Live(connection, None) = &self.state else { return Ok(true) };
         if self.facts.get("journal_mode") == Some("wal") {
-            return Ok(());
+            return Ok(true);
         }
-        let (mut image, mut is_full) = (Image::new(), false);
+        let (mut image, mut is_full) = (Image::new(memory_len), false);
         let with = (make, self.request.folder.as_deref());
+        let (begun, wait) = (self.begun, self.request.wait);
         let mut take = |page: &[u8]| {
+            if begun.elapsed() > wait {
+                return Err(held_too_long(wait));
+            }
             is_full = is_full || image.push(page, with).is_err();
             if is_full { Err(Failure::Client(io::ErrorKind::StorageFull.into())) } else { Ok(()) }
         };
         let len = len_of(&self.facts)?;
         match pages::each(connection, len, self.request.zero_free_pages, &mut take) {
-            Err(_) if is_full => Ok(()),
+            Err(_) if is_full => Ok(false),
             Err(failure) => Err(failure),
             Ok(()) => {
                 connection.execute_batch("ROLLBACK")?;
                 self.state = State::Kept(image);
-                Ok(())
+                Ok(true)
             }
         }
     }
@@ -132,7 +138,7 @@ impl Begun {
         before: Remembered,
         give: Give<'_>,
     ) -> Result<(Facts, Remembered), Failure> {
-        let Self { request, mut facts, state } = self;
+        let Self { request, mut facts, state, .. } = self;
         give(Given::Begun(&facts)).map_err(Failure::Client)?;
         let is_known = request.known.get("blake3") == Some(&before.blake3);
         let before = if is_known { before } else { Remembered::default() };
@@ -142,6 +148,15 @@ impl Begun {
             }
             State::Kept(image) => kept(image, &request, &mut facts, (before, give))?,
         };
+        if request.zero_free_pages && !facts.is_sound() {
+            // Pages that are in use may stand in a list that is broken.
+            let found = facts.check().unwrap_or_default();
+            let what = format!(
+                "its free pages are not known, since it is not sound ({found}): store it \
+                                without --zero-free-pages"
+            );
+            return Err(Failure::Database(what));
+        }
         Ok((facts, now))
     }
 }
@@ -209,6 +224,13 @@ pub(super) fn measure(connection: &Connection) -> rusqlite::Result<Facts> {
         facts.set(name, value);
     }
     Ok(facts)
+}
+
+fn held_too_long(wait: Duration) -> Failure {
+    let secs = wait.as_secs_f64();
+    let what =
+        format!("its pages could not be read while its lock may be held: {secs} s (--lock-max)");
+    Failure::Database(what)
 }
 
 /// True if the first page says that changes go to a WAL (the SQLite file format, "File format version

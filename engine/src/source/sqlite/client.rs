@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::{Mutex, PoisonError};
 
-use super::monitor::BUSY;
+use super::monitor::UNKNOWN;
 use super::request::{self, Request};
 use super::wire;
 use super::{Facts, SqliteOptions, WORKER};
@@ -125,8 +125,7 @@ impl Client {
         }
     }
 
-    /// Fixes one moment for several databases, each with what is known of it. [`Client::read`] gives them
-    /// as they were then.
+    /// Fixes one moment for several databases. [`Client::read`] gives them as they were then.
     ///
     /// Tells how many there are (`databases`), none if no moment was found, and after how many `tries`.
     ///
@@ -134,13 +133,14 @@ impl Client {
     /// If the worker has died, or `is_stopped` says so. The client is of no more use then.
     pub fn hold(
         &mut self,
-        databases: Vec<(PathBuf, Known)>,
+        paths: &[PathBuf],
         options: &SqliteOptions,
         is_stopped: &dyn Fn() -> bool,
     ) -> io::Result<Facts> {
+        // What is known of each comes when it is read.
         let requests: Vec<_> =
-            databases.into_iter().map(|(path, known)| self.request(path, known, options)).collect();
-        self.remembered.extend(requests.iter().map(|request| request.path.clone()));
+            paths.iter().map(|it| self.request(it.clone(), Known::default(), options)).collect();
+        self.remembered.extend(paths.iter().cloned());
         wire::send(&mut self.requests, wire::HOLD, &request::encode_all(&requests))?;
         match self.answer(is_stopped)? {
             (wire::HELD, payload) => Ok(Facts::decode(&payload)),
@@ -149,7 +149,7 @@ impl Client {
     }
 
     /// What tells the state of each database from those before and after it: the text is another one
-    /// once somebody has written. None where that cannot be told now, since somebody writes.
+    /// once somebody has written. None where that cannot be told now.
     ///
     /// # Errors
     /// If the worker has died, or `is_stopped` says so. The client is of no more use then.
@@ -166,7 +166,7 @@ impl Client {
             return Err(unexpected());
         };
         let lines = String::from_utf8_lossy(&payload).into_owned();
-        let states = lines.lines().map(|line| (line != BUSY).then(|| line.to_owned()));
+        let states = lines.lines().map(|line| (line != UNKNOWN).then(|| line.to_owned()));
         Ok(states.collect())
     }
 

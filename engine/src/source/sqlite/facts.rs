@@ -14,6 +14,8 @@ const FOUND: [&str; 6] =
     ["quick_check", "integrity_check", "foreign_key_check", "tables", "rows", "tables_blake3"];
 /// How the facts of single tables begin.
 const TABLE: &str = "table ";
+/// Bytes of a value: what SQLite finds may name what has a long name.
+const VALUE_LEN_MAX: usize = 1000;
 /// Bytes of a table's name that are told.
 const TABLE_NAME_LEN_MAX: usize = 200;
 
@@ -32,7 +34,10 @@ impl Facts {
     }
 
     pub(super) fn set(&mut self, name: &str, value: impl Into<String>) {
-        self.values.insert(name.to_owned(), value.into());
+        let mut value: String = value.into();
+        let end = value.char_indices().map(|(at, _)| at).find(|at| *at >= VALUE_LEN_MAX);
+        value.truncate(end.unwrap_or(value.len()));
+        self.values.insert(name.to_owned(), value);
     }
 
     /// What the check said that was made; none if none was asked for.
@@ -62,7 +67,11 @@ impl Facts {
         let is_checked = match check {
             Check::None => true,
             Check::Quick => known.check() == Some("ok"),
-            Check::Full => known.get(CHECKS[1]) == Some("ok"),
+            Check::Full => {
+                let foreign_keys = known.get("foreign_key_check");
+                known.get(CHECKS[1]) == Some("ok")
+                    && foreign_keys.is_some_and(|found| !found.starts_with(NOT_CHECKED))
+            }
         };
         let has_tables =
             known.get("tables_blake3").is_some() && known.get("tables_unread").is_none();
@@ -110,6 +119,10 @@ impl Facts {
 /// The name of what is measured of a database in a tree.
 #[must_use]
 pub fn fact_name(path: &[u8]) -> String {
+    // What is escaped must not be another's name.
+    if path.contains(&b'\\') {
+        return format!("sqlite {}", path.escape_ascii());
+    }
     format!("sqlite {}", shown(path))
 }
 
@@ -167,7 +180,9 @@ mod tests {
         let ok = with(&[("quick_check", "ok")]);
         assert!(check(&ok, Check::Quick, false) && check(&ok, Check::None, false));
         assert!(!check(&ok, Check::Full, false) && !check(&ok, Check::Quick, true));
-        let full = with(&[("integrity_check", "ok"), ("tables_blake3", "cd")]);
+        let full =
+            [("integrity_check", "ok"), ("foreign_key_check", "ok"), ("tables_blake3", "cd")];
+        let full = with(&full);
         assert!(check(&full, Check::Quick, true) && check(&full, Check::Full, true));
         let other =
             facts(&[&[("blake3", "cd")][..], &pages[1..], &[("quick_check", "ok")]].concat());

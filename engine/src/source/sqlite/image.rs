@@ -4,8 +4,8 @@ use std::collections::VecDeque;
 use std::io;
 use std::path::Path;
 
-/// Bytes kept in memory.
-const MEMORY_LEN: usize = 16 << 20;
+/// Bytes kept in memory, of all images of a process together.
+pub(super) const MEMORY_LEN: usize = 16 << 20;
 /// Bytes of a block of what is kept elsewhere: SQLite asks for single pages in any order.
 pub const IMAGE_BLOCK_LEN: usize = 16 << 10;
 /// Bytes kept elsewhere: as much as a spool takes.
@@ -29,6 +29,7 @@ pub type MakeShelf<'m> = &'m dyn Fn(Option<&Path>) -> io::Result<Shelf>;
 /// The bytes of a database.
 pub(super) struct Image {
     memory: Vec<u8>,
+    memory_len_max: usize,
     shelf: Option<Shelf>,
     shelved_len: u64,
     /// Bytes that do not fill a block yet.
@@ -37,9 +38,10 @@ pub(super) struct Image {
 }
 
 impl Image {
-    pub(super) fn new() -> Self {
+    /// An empty image that keeps so many bytes in memory.
+    pub(super) fn new(memory_len_max: usize) -> Self {
         let (memory, rest, recent) = (Vec::new(), Vec::new(), VecDeque::new());
-        Self { memory, shelf: None, shelved_len: 0, rest, recent }
+        Self { memory, memory_len_max, shelf: None, shelved_len: 0, rest, recent }
     }
 
     /// Adds a page.
@@ -51,7 +53,7 @@ impl Image {
         page: &[u8],
         (make, folder): (MakeShelf<'_>, Option<&Path>),
     ) -> io::Result<()> {
-        if self.shelf.is_none() && self.memory.len() + page.len() <= MEMORY_LEN {
+        if self.shelf.is_none() && self.memory.len() + page.len() <= self.memory_len_max {
             self.memory.extend_from_slice(page);
             return Ok(());
         }
@@ -156,7 +158,7 @@ mod tests {
         let byte = |at: u64| (at.wrapping_mul(2_654_435_761) >> 13) as u8;
         let len = (MEMORY_LEN / page_len + 200) * page_len;
         let bytes: Vec<u8> = (0..len as u64).map(byte).collect();
-        let mut image = Image::new();
+        let mut image = Image::new(MEMORY_LEN);
         for page in bytes.chunks(page_len) {
             image.push(page, (&shelf, None)).unwrap();
         }
@@ -172,7 +174,7 @@ mod tests {
     #[test]
     fn a_shelf_that_is_full_is_told() {
         let full = |_: Option<&Path>| Err(io::ErrorKind::StorageFull.into());
-        let mut image = Image::new();
+        let mut image = Image::new(MEMORY_LEN);
         image.push(&vec![0; MEMORY_LEN], (&full, None)).unwrap();
         assert!(image.push(&[0; 512], (&full, None)).is_err());
     }

@@ -14,6 +14,10 @@ use super::request::Request;
 
 /// How long one database's lock is waited for while the others' transactions are open.
 const LOCK_WAIT: Duration = Duration::from_millis(100);
+/// How long it is waited for at first: one that is locked for longer is left out.
+const OPEN_WAIT: Duration = Duration::from_secs(1);
+/// Between two tries.
+const PAUSE: Duration = Duration::from_millis(1);
 /// Pages that a connection keeps which only asks for a number.
 const WATCH_CACHE_PAGES: i64 = 1;
 
@@ -38,6 +42,7 @@ pub(super) fn begin(requests: Vec<Request>) -> Group {
         if start.elapsed() >= patience {
             return Group { begun: Vec::new(), tries };
         }
+        std::thread::sleep(PAUSE);
         tries += 1;
     }
     let begun = members.into_iter().map(|it| Begun::new(it.request, it.opened));
@@ -62,10 +67,10 @@ struct Member {
 
 impl Member {
     fn open(request: Request) -> Result<Self, Failure> {
-        let (watch, _) = open::open(&request.path, request.wait)?;
+        let (watch, _) = open::open(&request.path, request.wait.min(OPEN_WAIT))?;
+        watch.busy_timeout(LOCK_WAIT)?;
         watch.pragma_update(None, "cache_size", WATCH_CACHE_PAGES)?;
-        let opened = open::open(&request.path, request.wait)?;
-        opened.0.busy_timeout(LOCK_WAIT)?;
+        let opened = open::open(&request.path, LOCK_WAIT)?;
         Ok(Self { request, opened, watch })
     }
 

@@ -6,6 +6,8 @@ use rusqlite::{Connection, Row};
 
 use super::facts::{self, Facts};
 
+/// Bytes that are gathered before they are hashed.
+const WAITING_LEN: usize = 64 << 10;
 /// Tables told one by one; of all together there is a sum.
 const TOLD_COUNT_MAX: usize = 200;
 
@@ -34,12 +36,11 @@ pub(super) fn measure(connection: &Connection, facts: &mut Facts) -> rusqlite::R
             Err(error) => unread.push(format!("{name}: {error}")),
         }
     }
-    let mut tell = |name: &str, value: String| facts.values.insert(name.to_owned(), value);
-    tell("tables", names.len().to_string());
-    tell("rows", rows.to_string());
-    tell("tables_blake3", all.finalize().to_hex().to_string());
+    facts.set("tables", names.len().to_string());
+    facts.set("rows", rows.to_string());
+    facts.set("tables_blake3", all.finalize().to_hex().as_str());
     if let Some(first) = unread.first() {
-        tell("tables_unread", format!("{}, such as {first}", unread.len()));
+        facts.set("tables_unread", format!("{}, such as {first}", unread.len()));
     }
     Ok(())
 }
@@ -77,14 +78,13 @@ impl Table {
         // Tables without rowids refuse to be asked for them.
         let mut statement = rows_of(rowid.unwrap_or_default()).or_else(|_| rows_of(""))?;
         let width = statement.column_count();
-        let (mut hasher, mut row_bytes, mut rows) = (Hasher::new(), Vec::new(), 0);
+        let (mut hasher, mut waiting, mut rows) = (Hasher::new(), Vec::new(), 0);
         let mut found = statement.query([])?;
         while let Some(row) = found.next()? {
-            encode(row, width, &mut row_bytes)?;
-            hasher.update(&row_bytes);
-            row_bytes.clear();
+            encode(row, width, &mut hasher, &mut waiting)?;
             rows += 1;
         }
+        hasher.update(&waiting);
         Ok(Self { rows, hash: hasher.finalize() })
     }
 }
@@ -100,30 +100,48 @@ fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 
-/// A row as it is hashed: of each value its kind, for texts and blobs the length, and the bytes.
-fn encode(row: &Row<'_>, width: usize, out: &mut Vec<u8>) -> rusqlite::Result<()> {
+/// Hashes a row: of each value its kind, for texts and blobs the length, and the bytes. What is short
+/// is gathered in `waiting`.
+fn encode(
+    row: &Row<'_>,
+    width: usize,
+    hasher: &mut Hasher,
+    waiting: &mut Vec<u8>,
+) -> rusqlite::Result<()> {
     for column in 0..width {
         let (kind, bytes) = match row.get_ref(column)? {
             ValueRef::Null => {
-                out.push(b'n');
+                waiting.push(b'n');
                 continue;
             }
             ValueRef::Integer(number) => {
-                out.push(b'i');
-                out.extend_from_slice(&number.to_le_bytes());
+                waiting.push(b'i');
+                waiting.extend_from_slice(&number.to_le_bytes());
                 continue;
             }
             ValueRef::Real(number) => {
-                out.push(b'r');
-                out.extend_from_slice(&number.to_bits().to_le_bytes());
+                waiting.push(b'r');
+                waiting.extend_from_slice(&number.to_bits().to_le_bytes());
                 continue;
             }
             ValueRef::Text(bytes) => (b't', bytes),
             ValueRef::Blob(bytes) => (b'b', bytes),
         };
-        out.push(kind);
-        out.extend_from_slice(&(bytes.len() as u64).to_le_bytes());
-        out.extend_from_slice(bytes);
+        waiting.push(kind);
+        waiting.extend_from_slice(&(bytes.len() as u64).to_le_bytes());
+        if waiting.len() + bytes.len() > WAITING_LEN {
+            hasher.update(waiting);
+            waiting.clear();
+        }
+        if bytes.len() > WAITING_LEN {
+            hasher.update(bytes);
+        } else {
+            waiting.extend_from_slice(bytes);
+        }
+    }
+    if waiting.len() > WAITING_LEN / 2 {
+        hasher.update(waiting);
+        waiting.clear();
     }
     Ok(())
 }

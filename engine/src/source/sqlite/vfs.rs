@@ -11,6 +11,7 @@ use rusqlite::ffi;
 use rusqlite::{Connection, OpenFlags};
 
 use super::image::Image;
+use super::open::distrust;
 
 const NAME: &CStr = c"coffer-image";
 /// Bytes of pages that SQLite keeps of an image, in KiB as its pragma has it.
@@ -21,20 +22,22 @@ thread_local! {
     static IMAGE: RefCell<Option<Image>> = const { RefCell::new(None) };
 }
 
-/// Calls `work` with a connection to the database that `image` holds; the image comes back.
+/// Calls `work` with a connection to the database that `image` holds.
 pub(super) fn with_image<T>(
     image: Image,
     work: impl FnOnce(rusqlite::Result<Connection>) -> T,
-) -> (T, Option<Image>) {
+) -> T {
     IMAGE.set(Some(image));
     let result = work(open());
-    (result, IMAGE.take())
+    IMAGE.take();
+    result
 }
 
 fn open() -> rusqlite::Result<Connection> {
     register()?;
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags_and_vfs("image", flags, NAME)?;
+    distrust(&connection)?;
     connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
     connection.pragma_update(None, "temp_store", "memory")?;
     Ok(connection)

@@ -35,6 +35,9 @@ pub(super) const REFUSED: u8 = b'n';
 pub(super) const FAILED: u8 = b'x';
 
 pub(super) fn send(out: &mut impl Write, kind: u8, payload: &[u8]) -> io::Result<()> {
+    if payload.len() > BLOCK_LEN {
+        return Err(io::Error::other("a message to the reader of SQLite is too long"));
+    }
     let len = u32::try_from(payload.len()).map_err(io::Error::other)?;
     let mut head = [kind, 0, 0, 0, 0];
     head[1..].copy_from_slice(&len.to_le_bytes());

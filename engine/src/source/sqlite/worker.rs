@@ -7,7 +7,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use super::capture::{self, Begun, Failure, Given};
-use super::image::MakeShelf;
+use super::image::{MEMORY_LEN, MakeShelf};
 use super::monitor::Monitors;
 use super::pages::Remembered;
 use super::request::{self, Request};
@@ -76,8 +76,10 @@ impl Worker<'_> {
     fn hold(&mut self, requests: Vec<Request>) -> Facts {
         let group = moment::begin(requests);
         let mut kept = group.begun;
-        // One that fails is read anew, of a moment of its own, or fails again by name.
-        kept.retain_mut(|begun| begun.keep(self.make).is_ok());
+        let memory_len = MEMORY_LEN / kept.len().max(1);
+        // One that fails is read anew, of a moment of its own, or fails again by name. So is one whose
+        // writers would wait until its turn comes.
+        kept.retain_mut(|begun| begun.keep(self.make, memory_len).unwrap_or(false));
         let count = kept.len();
         for mut begun in kept {
             begun.tell_moment(count);
@@ -98,7 +100,7 @@ impl Worker<'_> {
             }
             None => {
                 let mut begun = Begun::open(request)?;
-                begun.keep(self.make)?;
+                begun.keep(self.make, MEMORY_LEN)?;
                 begun
             }
         };

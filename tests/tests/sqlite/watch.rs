@@ -1,0 +1,228 @@
+//! `coffer watch`: databases are stored as soon as they change.
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use super::app;
+use crate::support::{Scene, below};
+
+/// How long snapshots may take on a busy machine, besides what is promised.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// Seconds of the test that kills; `COFFER_TEST_WATCH_SECS` makes it longer.
+const KILLING_SECS: u64 = 45;
+
+/// A watch that runs; ended when dropped.
+struct Watch {
+    child: Child,
+    lines: std::io::Lines<BufReader<std::process::ChildStdout>>,
+}
+
+impl Watch {
+    fn start(scene: &Scene, options: &[&str]) -> Self {
+        let mut command = scene.command();
+        command.args([
+            "--json",
+            "watch",
+            "--job",
+            "watch",
+            "--poll",
+            "100ms",
+            "--interval",
+            "500ms",
+        ]);
+        command.args(options).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        Self { child, lines }
+    }
+
+    /// Waits for the next snapshot.
+    fn next(&mut self) -> Value {
+        let line = self.lines.next().expect("a watch goes on").unwrap();
+        serde_json::from_str(&line).unwrap()
+    }
+
+    fn end(mut self, signal: rustix::process::Signal) -> Option<i32> {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, signal).unwrap();
+        let begun = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status.code();
+            }
+            assert!(begun.elapsed() < PATIENCE, "a watch does not end");
+            thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Restores a database of a snapshot, compares what was measured, and tells its last turn.
+fn turn_in(scene: &Scene, snapshot: &str, path: &Path) -> u64 {
+    let target = scene.fresh_target();
+    let run = scene.restore_into(snapshot, &target, &["--verify"]).ok();
+    assert!(run.text().contains(", 0 different"), "{}", run.text());
+    let turn = app::turn_of(&below(&target, path));
+    fs::remove_dir_all(target).unwrap();
+    turn
+}
+
+#[test]
+fn a_change_is_stored_without_being_asked_for() {
+    let scene = Scene::new();
+    let path = scene.source.join("app.db");
+    let connection = app::create(&path, "wal", 3_000_000);
+    let mut watch = Watch::start(&scene, &[path.to_str().unwrap()]);
+    let first = watch.next();
+    for number in 0..15 {
+        // One commit each: of one page, or many, or with fewer than there were.
+        let change = match number % 5 {
+            0 => "CREATE TABLE more (x)",
+            1 => "INSERT INTO more SELECT text FROM filling",
+            2 => "DROP TABLE more",
+            3 => "VACUUM",
+            _ => "UPDATE filling SET text = text || 'x' WHERE id % 50 = 7",
+        };
+        connection.execute_batch(change).unwrap();
+        let line = watch.next();
+        assert_ne!(line["snapshot_id"], first["snapshot_id"]);
+        let snapshot = line["snapshot_id"].as_str().unwrap();
+        assert_eq!(turn_in(&scene, snapshot, &path), 0);
+        let restored = scene.restored(snapshot).join("app.db");
+        connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)").unwrap();
+        assert!(fs::read(restored).unwrap() == fs::read(&path).unwrap(), "round {number}");
+    }
+    assert_eq!(watch.end(rustix::process::Signal::TERM), Some(130));
+}
+
+#[test]
+fn nothing_is_stored_while_nothing_changes() {
+    let scene = Scene::new();
+    let path = scene.source.join("app.db");
+    let connection = app::create(&path, "wal", 100_000);
+    let mut watch = Watch::start(&scene, &[path.to_str().unwrap()]);
+    watch.next();
+    // Nor do writing what is there already, and emptying the WAL.
+    connection.execute_batch("UPDATE turn SET number = 0").unwrap();
+    connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)").unwrap();
+    thread::sleep(Duration::from_secs(3));
+    assert_eq!(scene.listed().len(), 1);
+    connection.execute_batch("CREATE TABLE late (x)").unwrap();
+    watch.next();
+    assert_eq!(scene.listed().len(), 2);
+}
+
+#[test]
+fn another_database_in_its_place_is_noticed() {
+    let scene = Scene::new();
+    let path = scene.source.join("app.db");
+    drop(app::create(&path, "delete", 100_000));
+    let mut watch = Watch::start(&scene, &[path.to_str().unwrap()]);
+    watch.next();
+    let other = scene.source.join("other.db");
+    let connection = app::create(&other, "delete", 300_000);
+    connection.execute_batch("CREATE TABLE late (x)").unwrap();
+    drop(connection);
+    fs::rename(&other, &path).unwrap();
+    let line = watch.next();
+    let restored = scene.restored(line["snapshot_id"].as_str().unwrap()).join("app.db");
+    assert!(fs::read(restored).unwrap() == fs::read(&path).unwrap());
+}
+
+#[test]
+fn several_databases_are_watched_at_one_moment_and_new_ones_are_found() {
+    let scene = Scene::new();
+    let make = |name: &str| app::create(&scene.source.join(name), "wal", 200_000);
+    let (one, _two) = (make("1.db"), make("2.db"));
+    let pattern = scene.source.join("*.db");
+    let mut watch = Watch::start(&scene, &[pattern.to_str().unwrap()]);
+    watch.next();
+    one.execute_batch("CREATE TABLE late (x)").unwrap();
+    watch.next();
+    let _three = make("3.db");
+    let line = watch.next();
+    let mut count = line["total_files_processed"].as_u64().unwrap();
+    while count < 3 {
+        // It was found while it was made.
+        count = watch.next()["total_files_processed"].as_u64().unwrap();
+    }
+    let facts = scene.coffer(["--json", "ls", "--facts", "latest"]).ok().json()[0].clone();
+    assert_eq!(facts["sources"][2]["facts"]["moment"], "one for 3 databases");
+}
+
+#[test]
+fn a_repository_that_goes_and_comes_back_is_waited_for() {
+    let scene = Scene::new();
+    let path = scene.source.join("app.db");
+    let connection = app::create(&path, "wal", 100_000);
+    let mut watch = Watch::start(&scene, &[path.to_str().unwrap()]);
+    watch.next();
+    let away = scene.path("away");
+    fs::rename(&scene.repo, &away).unwrap();
+    connection.execute_batch("CREATE TABLE late (x)").unwrap();
+    thread::sleep(Duration::from_secs(2));
+    fs::rename(&away, &scene.repo).unwrap();
+    let line = watch.next();
+    let restored = scene.restored(line["snapshot_id"].as_str().unwrap()).join("app.db");
+    connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)").unwrap();
+    assert!(fs::read(restored).unwrap() == fs::read(&path).unwrap());
+}
+
+#[test]
+fn after_a_kill_at_any_time_no_more_is_lost_than_promised() {
+    let secs = std::env::var("COFFER_TEST_WATCH_SECS").ok().and_then(|it| it.parse().ok());
+    let end = Instant::now() + Duration::from_secs(secs.unwrap_or(KILLING_SECS));
+    let scene = Scene::in_memory();
+    let path = scene.source.join("app.db");
+    let held = app::create(&path, "wal", 5_000_000);
+    let (mut kills, mut longest) = (0_u64, Duration::ZERO);
+    let ((), _) = app::writing(&path, |committed| {
+        // Turns with the time at which they were committed, for certain.
+        let mut history = vec![(Instant::now(), committed())];
+        while Instant::now() < end {
+            let mut watch = Watch::start(&scene, &[path.to_str().unwrap()]);
+            // Until it has caught up after the last kill.
+            let sealed = watch.next();
+            let lives = Duration::from_millis(300 + kills * 977 % 4000);
+            let begun = Instant::now();
+            while begun.elapsed() < lives {
+                history.push((Instant::now(), committed()));
+                thread::sleep(Duration::from_millis(20));
+            }
+            watch.child.kill().unwrap();
+            let killed = Instant::now();
+            drop(watch);
+            kills += 1;
+            let turn = turn_in(&scene, "latest", &path);
+            let lost = history.iter().find(|(_, committed)| *committed > turn);
+            let lost = lost.map_or(Duration::ZERO, |(at, _)| killed.saturating_duration_since(*at));
+            let since_sealed = begun.elapsed();
+            longest = longest.max(lost.min(since_sealed));
+            assert!(!sealed["snapshot_id"].is_null());
+        }
+    });
+    drop(held);
+    let snapshots = scene.listed();
+    let mut last = 0;
+    for snapshot in &snapshots {
+        let turn = turn_in(&scene, snapshot, &path);
+        assert!(turn >= last, "snapshots go back");
+        last = turn;
+    }
+    println!("{kills} kills, {} snapshots; at most {longest:?} lost", snapshots.len());
+    assert!(kills > 3 && snapshots.len() as u64 > kills);
+    // The interval, the look before it, and what a snapshot takes where all cores are busy.
+    assert!(longest < Duration::from_millis(600) + Duration::from_secs(4), "{longest:?}");
+}
