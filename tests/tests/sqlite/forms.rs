@@ -19,7 +19,7 @@ const LOCK_AT: u64 = 1 << 30;
 /// Owner of databases that are not ours.
 const OTHER: u32 = 12_345;
 /// Whoever may do the least.
-const NOBODY: u32 = 65_534;
+pub const NOBODY: u32 = 65_534;
 
 /// Everything a database says: the schema, and the rows of each table and view.
 type Said = BTreeMap<String, Vec<Vec<Value>>>;
@@ -375,7 +375,7 @@ fn databases_of_others_stay_theirs() {
 }
 
 /// Runs the binary as a user who may do nothing; none where that user may not run it.
-fn run_as_nobody(scene: &Scene, args: &[&str]) -> Option<Run> {
+pub fn run_as_nobody(scene: &Scene, args: &[&str]) -> Option<Run> {
     let command = || {
         let mut command = scene.command();
         command.uid(NOBODY).gid(NOBODY);

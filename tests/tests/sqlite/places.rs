@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use rustix::fs::FileType;
 
 use super::app;
+use super::forms::{NOBODY, run_as_nobody};
 use super::hard::Disk;
-use crate::support::run::finish;
 use crate::support::{Scene, is_root, make};
 
 #[test]
@@ -83,16 +83,13 @@ fn a_sidecar_that_may_not_be_read_is_left_out_without_a_word() {
         return;
     }
     let scene = Scene::without_repository();
-    chown(scene.path(""), Some(65_534), Some(65_534)).unwrap();
-    let run_as_nobody = |args: &[&str]| {
-        let mut command = scene.command();
-        finish(command.uid(65_534).gid(65_534).args(args), None)
-    };
-    run_as_nobody(&["init"]).ok();
+    chown(scene.path(""), Some(NOBODY), Some(NOBODY)).unwrap();
+    let Some(run) = run_as_nobody(&scene, &["init"]) else { return };
+    run.ok();
     drop(app::create(&scene.source.join("app.db"), "truncate", 100_000));
     let journal = scene.source.join("app.db-journal");
     assert_eq!(fs::metadata(&journal).unwrap().len(), 0);
     make::mode(&journal, 0o600);
-    let run = run_as_nobody(&["--json", "backup", scene.source.to_str().unwrap()]);
+    let run = run_as_nobody(&scene, &["--json", "backup", scene.source.to_str().unwrap()]).unwrap();
     assert_eq!(run.code, Some(0), "{}", run.errors());
 }
