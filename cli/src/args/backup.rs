@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::{SelectionArgs, values};
+use super::{SelectionArgs, SqliteArgs, values};
 
 const HELP: &str = "\
 Excludes use the grammar of .gitignore. A file that cannot be read is told, the rest is stored, and
@@ -38,18 +38,8 @@ pub struct BackupArgs {
     /// Store SQLite databases among the files as plain files, torn if they are in use
     #[arg(long)]
     pub no_sqlite: bool,
-    /// How long to wait for a database's lock, and to hold writers up that do not use a WAL
-    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = values::duration)]
-    pub lock_max: Duration,
-    /// What SQLite checks of every database before it is acknowledged
-    #[arg(long, value_enum, value_name = "HOW", default_value = "quick")]
-    pub sqlite_check: values::SqliteCheck,
-    /// Do not count and hash the rows of every table of databases
-    #[arg(long)]
-    pub no_table_facts: bool,
-    /// Store free pages of databases as zeros: deleted rows may still stand in them
-    #[arg(long)]
-    pub zero_free_pages: bool,
+    #[command(flatten)]
+    pub reading: SqliteArgs,
     /// Store what this shell command prints; if it fails, so does this source
     #[arg(long, value_name = "COMMAND")]
     pub command: Vec<String>,

@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::values;
+use super::{SqliteArgs, values};
 
 const HELP: &str = "\
 Databases are looked at every second. A snapshot of all that are named, at one moment, is made when
@@ -29,18 +29,8 @@ pub struct WatchArgs {
     /// From one check of the databases, and count of their rows, to the next
     #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = values::duration)]
     pub check_interval: Duration,
-    /// What SQLite checks then
-    #[arg(long, value_enum, value_name = "HOW", default_value = "quick")]
-    pub sqlite_check: values::SqliteCheck,
-    /// Do not count and hash the rows of every table then
-    #[arg(long)]
-    pub no_table_facts: bool,
-    /// Store free pages of databases as zeros: deleted rows may still stand in them
-    #[arg(long)]
-    pub zero_free_pages: bool,
-    /// How long to wait for a database's lock
-    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = values::duration)]
-    pub lock_max: Duration,
+    #[command(flatten)]
+    pub reading: SqliteArgs,
     /// End after this many snapshots
     #[arg(long, value_name = "N")]
     pub count: Option<u64>,

@@ -7,15 +7,15 @@ use std::sync::Arc;
 
 use coffer_engine::backup::DatabaseSource;
 use coffer_engine::error::SourceError;
-use coffer_engine::source::sqlite::{SIDECARS, SqliteOptions};
+use coffer_engine::source::sqlite::{Clients, SIDECARS, SqliteOptions};
 
-use crate::args::BackupArgs;
+use crate::args::{BackupArgs, SqliteArgs};
 use crate::exit::{Failure, Result};
 use crate::output::escape;
 use crate::settings::absolute;
 
 /// This very program, even if another version has taken its place meanwhile.
-pub(super) const PROGRAM: &str = "/proc/self/exe";
+const PROGRAM: &str = "/proc/self/exe";
 
 /// A file, or what is wrong.
 type Found = std::result::Result<PathBuf, SourceError>;
@@ -92,13 +92,19 @@ fn is_sidecar(path: &Path) -> bool {
 pub(super) fn options(args: &BackupArgs) -> Option<SqliteOptions> {
     let recognise = !args.no_sqlite;
     let has_secrets = !args.secrets.is_empty() || !args.secret_env.is_empty();
-    (recognise || has_secrets || !args.sqlite.is_empty()).then(|| SqliteOptions {
+    let are_read = recognise || has_secrets || !args.sqlite.is_empty();
+    are_read.then(|| SqliteOptions { recognise, ..reading(&args.reading, Arc::default()) })
+}
+
+/// How databases that are named are read.
+pub(super) fn reading(args: &SqliteArgs, clients: Arc<Clients>) -> SqliteOptions {
+    SqliteOptions {
         program: PathBuf::from(PROGRAM),
         lock_max: args.lock_max,
-        recognise,
+        recognise: false,
         check: args.sqlite_check.into(),
         tables: !args.no_table_facts,
-        clients: Arc::default(),
         zero_free_pages: args.zero_free_pages,
-    })
+        clients,
+    }
 }

@@ -1,9 +1,8 @@
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use coffer_engine::backup::{BackupOptions, BackupSummary, RACY_WINDOW_NS, SourceOptions};
 use coffer_engine::error::{Error, Kind};
-use coffer_engine::source::sqlite::{Clients, SqliteOptions};
+use coffer_engine::source::sqlite::Clients;
 use coffer_engine::watch::{WatchOptions, watch};
 
 use super::{Context, databases};
@@ -50,15 +49,7 @@ fn backup_options(
 ) -> BackupOptions {
     BackupOptions {
         sources,
-        sqlite: Some(SqliteOptions {
-            program: PathBuf::from(databases::PROGRAM),
-            lock_max: args.lock_max,
-            recognise: false,
-            check: args.sqlite_check.into(),
-            tables: !args.no_table_facts,
-            clients: Arc::clone(clients),
-            zero_free_pages: args.zero_free_pages,
-        }),
+        sqlite: Some(databases::reading(&args.reading, Arc::clone(clients))),
         host: args.host.clone().unwrap_or_else(process::host_name),
         job: args.job.clone(),
         tags: args.tag.iter().filter(|tag| !tag.is_empty()).cloned().collect(),
