@@ -94,7 +94,11 @@ pub struct Disk<'d>(&'d Path);
 
 impl<'d> Disk<'d> {
     pub fn mount(path: &'d Path) -> Option<Self> {
-        let is_mounted = is_root() && run("mount", &["-t", "tmpfs", "none"], path);
+        Self::mount_with("size=50%", path)
+    }
+
+    pub fn mount_with(options: &str, path: &'d Path) -> Option<Self> {
+        let is_mounted = is_root() && run("mount", &["-t", "tmpfs", "-o", options, "none"], path);
         is_mounted.then_some(Self(path))
     }
 

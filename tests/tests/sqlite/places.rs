@@ -12,7 +12,7 @@ use rustix::fs::FileType;
 use super::app;
 use super::forms::{NOBODY, run_as_nobody};
 use super::hard::Disk;
-use crate::support::{Scene, is_root, make};
+use crate::support::{Scene, below, is_root, make};
 
 #[test]
 fn a_damaged_database_in_wal_mode_is_told_where_nothing_can_be_written() {
@@ -92,4 +92,20 @@ fn a_sidecar_that_may_not_be_read_is_left_out_without_a_word() {
     make::mode(&journal, 0o600);
     let run = run_as_nobody(&scene, &["--json", "backup", scene.source.to_str().unwrap()]).unwrap();
     assert_eq!(run.code, Some(0), "{}", run.errors());
+}
+
+#[test]
+fn a_disk_without_room_for_the_pages_of_a_locked_database_costs_no_byte() {
+    let scene = Scene::new();
+    fs::create_dir_all(&scene.cache).unwrap();
+    let Some(disk) = Disk::mount_with("size=2m", &scene.cache) else { return };
+    let path = scene.source.join("app.db");
+    drop(app::create(&path, "delete", 24_000_000));
+    let run = scene.coffer(["--json", "backup", "--sqlite", path.to_str().unwrap()]).ok();
+    let target = scene.fresh_target();
+    scene.restore_into(&run.snapshot_id(), &target, &["--verify"]).ok();
+    let restored = below(&target, &path);
+    assert!(fs::read(&restored).unwrap() == fs::read(&path).unwrap());
+    assert_eq!(app::turn_of(&restored), 0);
+    drop(disk);
 }

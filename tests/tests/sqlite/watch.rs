@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -178,6 +178,33 @@ fn a_repository_that_goes_and_comes_back_is_waited_for() {
     let restored = scene.restored(line["snapshot_id"].as_str().unwrap()).join("app.db");
     connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)").unwrap();
     assert!(fs::read(restored).unwrap() == fs::read(&path).unwrap());
+}
+
+/// The longest pack, which holds pages of databases.
+fn longest_pack(scene: &Scene) -> PathBuf {
+    let folders = fs::read_dir(scene.repo.join("packs")).unwrap();
+    let files = folders.flat_map(|folder| fs::read_dir(folder.unwrap().path()).unwrap());
+    let paths = files.map(|file| file.unwrap().path());
+    paths.max_by_key(|path| fs::metadata(path).unwrap().len()).unwrap()
+}
+
+#[test]
+fn pages_that_the_repository_has_lost_are_stored_again_though_they_have_not_changed() {
+    let scene = Scene::new();
+    let path = scene.source.join("app.db");
+    let connection = app::create(&path, "wal", 3_000_000);
+    let mut watch = Watch::start(&scene, &[path.to_str().unwrap()]);
+    watch.next();
+    connection.execute_batch("CREATE TABLE first (x)").unwrap();
+    watch.next();
+    fs::remove_file(longest_pack(&scene)).unwrap();
+    connection.execute_batch("CREATE TABLE second (x)").unwrap();
+    let line = watch.next();
+    assert_eq!(turn_in(&scene, line["snapshot_id"].as_str().unwrap(), &path), 0);
+    // And what it remembers goes on from there.
+    connection.execute_batch("CREATE TABLE third (x)").unwrap();
+    let line = watch.next();
+    assert_eq!(turn_in(&scene, line["snapshot_id"].as_str().unwrap(), &path), 0);
 }
 
 #[test]
