@@ -14,6 +14,7 @@ pub mod format;
 pub mod frame;
 pub mod index;
 pub mod limits;
+pub mod maintain;
 pub mod manifest;
 pub mod model;
 pub mod observe;

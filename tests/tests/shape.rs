@@ -14,7 +14,7 @@ const LAYERS: &[(u32, &[&str])] = &[
     (1, &["format", "crypto", "frame", "chunk", "store", "source", "target", "cache"]),
     (2, &["fence", "pack", "manifest", "index"]),
     (3, &["repo"]),
-    (4, &["backup", "browse", "restore", "tune", "verify"]),
+    (4, &["backup", "browse", "maintain", "restore", "tune", "verify"]),
     (5, &["watch"]),
 ];
 

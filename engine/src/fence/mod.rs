@@ -5,7 +5,9 @@
 //! then lists snapshots; so one of the two always sees the other. No decision here reads a clock.
 
 mod forgotten;
+mod settled;
 mod view;
 
 pub use forgotten::Forgotten;
+pub use settled::{Closing, FULL_EVERY, Settled};
 pub use view::{Look, View, newest_of_each_run};

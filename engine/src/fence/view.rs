@@ -86,6 +86,51 @@ impl View {
         self.head.unwrap_or(HashedNumber::NONE)
     }
 
+    /// The highest closed generation; 0 before the first.
+    #[must_use]
+    pub fn closed(&self) -> u64 {
+        self.closed
+    }
+
+    /// The generation that is made and not closed, if there is one.
+    #[must_use]
+    pub fn open(&self) -> Option<u64> {
+        self.open
+    }
+
+    /// What the highest close says is valid; later objects are not in it.
+    #[must_use]
+    pub fn settled_valid(&self) -> &BTreeSet<SnapshotRef> {
+        &self.valid
+    }
+
+    /// The packs that were given up, and that anything may still name.
+    #[must_use]
+    pub fn deleted(&self) -> &HashSet<PackId> {
+        &self.deleted
+    }
+
+    /// The packs that the open generation condemns.
+    #[must_use]
+    pub fn condemned(&self) -> &HashSet<PackId> {
+        &self.condemned
+    }
+
+    /// What the highest close settled, with `deleted` for the deleted packs: what is known when the next
+    /// generation is closed.
+    #[must_use]
+    pub fn with_deleted(&self, deleted: HashSet<PackId>) -> Self {
+        Self {
+            closed: self.closed,
+            open: None,
+            head: self.head,
+            valid: self.valid.clone(),
+            deleted,
+            condemned: HashSet::new(),
+            features: self.features,
+        }
+    }
+
     /// True if a writer must not rely on `pack`: condemned or deleted.
     #[must_use]
     pub fn excludes(&self, pack: &PackId) -> bool {
@@ -104,14 +149,16 @@ impl View {
     /// # Errors
     /// `Unsupported`.
     pub fn refuse_writing(&self) -> Result<()> {
-        if self.features.write == 0 {
-            return Ok(());
-        }
-        let bit = self.features.write.trailing_zeros();
-        let what = format!(
-            "gen: to write this repository a program must know feature {bit}: use a newer one"
-        );
-        Err(Error::new(Kind::Unsupported, what))
+        refuse("write", self.features.write)
+    }
+
+    /// Refuses pruning as [`View::refuse_writing`] does writing.
+    ///
+    /// # Errors
+    /// `Unsupported`.
+    pub fn refuse_pruning(&self) -> Result<()> {
+        self.refuse_writing()?;
+        refuse("prune", self.features.prune)
     }
 
     /// The generations whose `snapshots/<g>/` a reader lists.
@@ -140,6 +187,16 @@ impl View {
             Look::Again
         }
     }
+}
+
+fn refuse(act: &str, bits: u64) -> Result<()> {
+    if bits == 0 {
+        return Ok(());
+    }
+    let bit = bits.trailing_zeros();
+    let what =
+        format!("gen: to {act} this repository a program must know feature {bit}: use a newer one");
+    Err(Error::new(Kind::Unsupported, what))
 }
 
 /// Of several objects of one run the valid one: the highest (generation, sequence).

@@ -30,6 +30,13 @@ impl<'i> Marks<'i> {
         word.is_some_and(|word| word & (1 << (number % 64)) != 0)
     }
 
+    /// How many chunks are marked.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        let known: u64 = self.words.iter().map(|word| u64::from(word.count_ones())).sum();
+        known + self.unknown.len() as u64
+    }
+
     /// Marks a chunk; true if it was not marked.
     pub fn insert(&mut self, id: &ChunkId) -> bool {
         let Some(number) = self.index.entry_number(id) else { return self.unknown.insert(*id) };

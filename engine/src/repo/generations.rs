@@ -21,6 +21,44 @@ impl Repository {
     pub fn view(&self) -> Result<View> {
         let numbers = self.generation_numbers()?;
         let last_closed = numbers.closed.last().copied().unwrap_or(0);
+        let (closes, head, mut features) = self.load_closes(last_closed)?;
+        let mut head = head;
+        let mut open = None;
+        if let Some(number) = numbers.open(last_closed) {
+            let (generation, named) = self.load_generation(number)?;
+            let before = head.map_or(ObjectHash([0; 32]), |head| head.hash);
+            if generation.previous != before {
+                return Err(broken_chain(&format!("gen/{number}")));
+            }
+            head = Some(named);
+            features.add(generation.features);
+            open = Some(generation);
+        }
+        super::open::refuse_features(features.read, "gen", "read")?;
+        View::fold(&closes, open.as_ref(), head, features)
+    }
+
+    /// What generation `number` settled when it was closed; 0 gives nothing.
+    ///
+    /// # Errors
+    /// As [`Repository::view`].
+    pub fn view_at(&self, number: u64) -> Result<View> {
+        let (closes, head, features) = self.load_closes(number)?;
+        View::fold(&closes, None, head, features)
+    }
+
+    /// The closes up to `last_closed`, from the last full one on, ascending.
+    ///
+    /// # Errors
+    /// As [`Repository::view`].
+    pub fn closes(&self, last_closed: u64) -> Result<Vec<Close>> {
+        Ok(self.load_closes(last_closed)?.0)
+    }
+
+    fn load_closes(
+        &self,
+        last_closed: u64,
+    ) -> Result<(Vec<Close>, Option<HashedNumber>, Features)> {
         let mut closes: Vec<Close> = Vec::new();
         let mut head = None;
         let mut features = Features::default();
@@ -42,19 +80,7 @@ impl Repository {
             }
         }
         closes.reverse();
-        let mut open = None;
-        if let Some(number) = numbers.open(last_closed) {
-            let (generation, named) = self.load_generation(number)?;
-            let before = head.map_or(ObjectHash([0; 32]), |head| head.hash);
-            if generation.previous != before {
-                return Err(broken_chain(&format!("gen/{number}")));
-            }
-            head = Some(named);
-            features.add(generation.features);
-            open = Some(generation);
-        }
-        super::open::refuse_features(features.read, "gen", "read")?;
-        View::fold(&closes, open.as_ref(), head, features)
+        Ok((closes, head, features))
     }
 
     /// The highest generation and the numbers of those that are closed.
@@ -80,6 +106,23 @@ impl Repository {
     /// # Errors
     /// `Corrupt` for a damaged forget, and those of the store.
     pub fn forgotten(&self) -> Result<Forgotten> {
+        let mut forgets = Vec::new();
+        for (sid, k) in self.forget_names()? {
+            match self.load_forget(sid, k) {
+                Ok(forget) => forgets.push(forget),
+                // A prune dropped it since the listing, long after it took effect.
+                Err(_) if self.store.len(&super::forget_name(&sid, k))?.is_none() => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(Forgotten::new(forgets))
+    }
+
+    /// The forgets in the store: sid and k.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub fn forget_names(&self) -> Result<Vec<(SnapshotId, u64)>> {
         let mut names: Vec<(SnapshotId, u64)> = Vec::new();
         self.store.list("forgets/", &mut |name, _| {
             let parsed = name.strip_prefix("forgets/").and_then(|rest| {
@@ -89,13 +132,11 @@ impl Repository {
             names.extend(parsed);
             Ok(())
         })?;
-        let forgets: Result<Vec<Forget>> =
-            names.into_iter().map(|(sid, k)| self.load_forget(sid, k)).collect();
-        Ok(Forgotten::new(forgets?))
+        Ok(names)
     }
 
     fn load_forget(&self, sid: SnapshotId, k: u64) -> Result<Forget> {
-        let (name, place) = (format!("forgets/{sid}.{k}"), Place::forget(&sid, k));
+        let (name, place) = (super::forget_name(&sid, k), Place::forget(&sid, k));
         let kind = (ObjectKind::Forget, &place);
         let decode = |cbor: &[u8]| Ok(format::forget::decode(cbor)?);
         let author = |forget: &Forget| forget.author;

@@ -3,6 +3,7 @@
 mod bases;
 mod cut;
 mod entries;
+mod fencing;
 mod generations;
 mod init;
 pub mod keys;
@@ -24,12 +25,14 @@ use std::sync::Arc;
 
 pub use bases::{Older, OlderContent};
 pub use cut::{cut, reader_count};
+pub use fencing::forget_name;
 pub use init::InitOptions;
 pub use names::{is_object_name, pack_name, parse_pack_name};
 pub use open::OpenOptions;
 pub use reader::ChunkReader;
 pub use select::{Filter, sources_of};
 pub use slots::KeyInfo;
+pub use snapshots::{parse_snapshot_name, snapshot_name};
 pub use tuning::Tuning;
 pub use usable::{Damage, Relied, Usable};
 pub use writer::{ChunkWriter, Kept, Known, Writing, Written, write};
@@ -152,6 +155,14 @@ impl Repository {
     /// # Errors
     /// `Corrupt` for a damaged segment, `Unavailable` when the store does not answer.
     pub fn load_index(&self, observer: &dyn Observer) -> Result<Index> {
+        self.load_index_of(&self.segments()?, observer)
+    }
+
+    /// The index segments in the store, each with its length in bytes, ascending.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub fn segments(&self) -> Result<Vec<(SegmentId, u64)>> {
         let mut segments: Vec<(SegmentId, u64)> = Vec::new();
         self.store.list("index/", &mut |name, len| {
             if let Some(id) = name.strip_prefix("index/").and_then(|hash| hash.parse().ok()) {
@@ -160,6 +171,18 @@ impl Repository {
             Ok(())
         })?;
         segments.sort_unstable();
+        Ok(segments)
+    }
+
+    /// Loads the index that `segments`, ascending, tell of.
+    ///
+    /// # Errors
+    /// As [`Repository::load_index`].
+    pub fn load_index_of(
+        &self,
+        segments: &[(SegmentId, u64)],
+        observer: &dyn Observer,
+    ) -> Result<Index> {
         let load = |id| match self.load_segment(id) {
             Ok(packs) => Ok(Some(packs)),
             // What the segment told of is stored again by the next backup; what needs it fails by name.
@@ -169,7 +192,7 @@ impl Repository {
             }
             Err(error) => Err(error),
         };
-        let index = Index::open(self.cache.as_ref(), &segments, &load)?;
+        let index = Index::open(self.cache.as_ref(), segments, &load)?;
         for note in self.cache.iter().flat_map(Cache::take_notes) {
             observer.event(Event::Note(&note));
         }

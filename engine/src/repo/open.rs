@@ -143,6 +143,17 @@ impl Repository {
         self.state.put(SEEN, encode_seen(&seen).as_bytes())
     }
 
+    /// Remembers the highest generation, after this host has made it.
+    ///
+    /// # Errors
+    /// Those of the state folder.
+    pub fn remember_generation(&self, head: HashedNumber) -> Result<()> {
+        let known = load_seen(&self.state)?;
+        let later = known.generation.filter(|seen| seen.number > head.number);
+        let seen = Seen { generation: Some(later.unwrap_or(head)), ..known };
+        self.state.put(SEEN, encode_seen(&seen).as_bytes())
+    }
+
     /// Remembers the ring, after it has changed.
     pub(super) fn remember_ring(&self) -> Result<()> {
         let seen = Seen { ring: Some(self.ring()), ..load_seen(&self.state)? };

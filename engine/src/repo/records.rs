@@ -128,6 +128,24 @@ impl Repository {
         }
     }
 
+    /// The kinds of records there are, ascending.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub fn record_kinds(&self) -> Result<Vec<String>> {
+        let mut kinds: Vec<String> = Vec::new();
+        self.store.list("records/", &mut |name, _| {
+            let kind = name.strip_prefix("records/").and_then(|rest| Some(rest.split_once('/')?.0));
+            if let Some(kind) = kind.filter(|kind| kinds.last().is_none_or(|last| last != kind)) {
+                kinds.push(kind.to_owned());
+            }
+            Ok(())
+        })?;
+        kinds.sort_unstable();
+        kinds.dedup();
+        Ok(kinds)
+    }
+
     /// Loads all records of `kind`, each with its name; of a damaged one the error.
     ///
     /// # Errors

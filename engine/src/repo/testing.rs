@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::Path as FilePath;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::{InitOptions, OpenOptions, Repository, Tuning};
@@ -252,8 +252,62 @@ impl Store for HookStore {
     fn list(&self, prefix: &str, each: &mut Listed<'_>) -> Result<()> {
         self.inner.list(prefix, each)
     }
+    fn modified_ns(&self, name: &str) -> Result<Option<i64>> {
+        self.inner.modified_ns(name)
+    }
     fn delete(&self, name: &str) -> Result<()> {
         self.inner.delete(name)
+    }
+}
+
+/// A store that runs `hook` once, before the `nth` request of any kind, counted from 1.
+pub(crate) struct NthStore {
+    pub inner: Arc<dyn Store>,
+    pub nth: u64,
+    pub count: AtomicU64,
+    pub hook: Mutex<Option<Box<dyn FnOnce() + Send>>>,
+}
+
+impl NthStore {
+    fn next(&self) -> &dyn Store {
+        if self.count.fetch_add(1, Ordering::SeqCst) + 1 == self.nth {
+            let hook = self.hook.lock().unwrap_or_else(PoisonError::into_inner).take();
+            hook.into_iter().for_each(|hook| hook());
+        }
+        self.inner.as_ref()
+    }
+}
+
+impl Store for NthStore {
+    fn location(&self) -> String {
+        self.inner.location()
+    }
+    fn get(&self, name: &str, len_max: u64) -> Result<Vec<u8>> {
+        self.next().get(name, len_max)
+    }
+    fn get_range(&self, name: &str, offset: u64, len: usize) -> Result<Vec<u8>> {
+        self.next().get_range(name, offset, len)
+    }
+    fn len(&self, name: &str) -> Result<Option<u64>> {
+        self.next().len(name)
+    }
+    fn create(&self, name: &str, bytes: &[u8]) -> Result<Creation> {
+        self.next().create(name, bytes)
+    }
+    fn stage(&self) -> Result<Staged> {
+        self.inner.stage()
+    }
+    fn publish(&self, staged: Staged, name: &str) -> Result<Creation> {
+        self.next().publish(staged, name)
+    }
+    fn list(&self, prefix: &str, each: &mut Listed<'_>) -> Result<()> {
+        self.next().list(prefix, each)
+    }
+    fn modified_ns(&self, name: &str) -> Result<Option<i64>> {
+        self.inner.modified_ns(name)
+    }
+    fn delete(&self, name: &str) -> Result<()> {
+        self.next().delete(name)
     }
 }
 

@@ -62,6 +62,13 @@ impl Usable {
         Ok((Self(usable), damage))
     }
 
+    /// The same without the packs that `left_out` names.
+    #[must_use]
+    pub fn without(&self, left_out: &dyn Fn(PackNumber) -> bool) -> Self {
+        let kept = (0_u32..).zip(&self.0).map(|(number, is)| *is && !left_out(PackNumber(number)));
+        Self(kept.collect())
+    }
+
     /// True if the pack may be relied on.
     #[must_use]
     pub fn contains(&self, pack: PackNumber) -> bool {

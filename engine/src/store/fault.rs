@@ -158,6 +158,10 @@ impl Store for FaultStore {
         self.run(Operation::List, || self.inner.list(prefix, each))
     }
 
+    fn modified_ns(&self, name: &str) -> Result<Option<i64>> {
+        self.run(Operation::Len, || self.inner.modified_ns(name))
+    }
+
     fn delete(&self, name: &str) -> Result<()> {
         self.run(Operation::Delete, || self.inner.delete(name))
     }

@@ -262,6 +262,15 @@ impl Store for LocalStore {
         }
     }
 
+    fn modified_ns(&self, name: &str) -> Result<Option<i64>> {
+        check_name(name)?;
+        match rustix::fs::statat(&*self.root, name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(stat) => Ok(Some(nanoseconds(stat.st_mtime, stat.st_mtime_nsec))),
+            Err(Errno::NOENT | Errno::NOTDIR) => self.check_alive().map(|()| None),
+            Err(errno) => Err(self.failed("looking at", name, errno)),
+        }
+    }
+
     fn stage(&self) -> Result<Staged> {
         let tmp = self.tmp()?;
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
@@ -330,6 +339,12 @@ const NON_BLOCKING_LOCK: rustix::fs::FlockOperation =
 /// The folder of a name; empty for one at the top.
 fn parent(name: &str) -> &str {
     name.rsplit_once('/').map_or("", |(folder, _)| folder)
+}
+
+/// A time of the system's, whatever the widths of its parts here.
+fn nanoseconds(secs: impl Into<i64>, nanos: impl TryInto<i64>) -> i64 {
+    let nanos = nanos.try_into().unwrap_or(0);
+    secs.into().saturating_mul(1_000_000_000).saturating_add(nanos)
 }
 
 fn failed(what: String, errno: Errno) -> Error {

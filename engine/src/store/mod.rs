@@ -85,6 +85,16 @@ pub trait Store: Send + Sync {
     /// listed until then is not the whole.
     fn list(&self, prefix: &str, each: &mut Listed<'_>) -> Result<()>;
 
+    /// When the object was stored, by the store's own clock, in nanoseconds since 1970-01-01T00:00:00 UTC;
+    /// none if the store does not know, or has no such object. Nothing that must hold may rest on it.
+    ///
+    /// # Errors
+    /// Only if the store cannot answer.
+    fn modified_ns(&self, name: &str) -> Result<Option<i64>> {
+        let _ = name;
+        Ok(None)
+    }
+
     /// Deletes an object; one that is already gone is no error.
     ///
     /// # Errors

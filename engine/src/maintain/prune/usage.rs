@@ -1,0 +1,68 @@
+//! What of each pack is needed.
+
+use super::plan::PackUse;
+use super::stored::{Stored, places};
+use crate::error::Result;
+use crate::index::Marks;
+use crate::model::{Class, PackId, PackNumber, Purpose};
+use crate::repo::{Repository, pack_name};
+
+/// Looks at every pack in the store. Copies that are not to be kept count as garbage. A pack is young if the store
+/// says that it was stored after `young_ns`.
+///
+/// # Errors
+/// Those of the store.
+pub(super) fn of_packs(
+    repo: &Repository,
+    stored: &Stored,
+    live: &Marks<'_>,
+    is_deleted: &dyn Fn(&PackId) -> bool,
+    young_ns: i64,
+) -> Result<Vec<PackUse>> {
+    let any = |_: PackNumber| true;
+    let mut uses = Vec::new();
+    stored.each_pack(repo, &mut |number, pack| {
+        let (mut plain_len, mut live_len) = (0, 0);
+        for frame in pack.footer.views() {
+            for (id, place) in places(number, &frame) {
+                plain_len += u64::from(place.len);
+                if live.contains(&id) && stored.copy(&id, &any) == Some(place) {
+                    live_len += u64::from(place.len);
+                }
+            }
+        }
+        uses.push(PackUse {
+            id: pack.id,
+            number: Some(number),
+            pack_len: pack.pack_len,
+            plain_len,
+            live_len,
+            class: pack.footer.class,
+            purpose: pack.footer.purpose,
+            is_young: false,
+        });
+        Ok(())
+    })?;
+    let known: std::collections::HashSet<PackId> = uses.iter().map(|pack| pack.id).collect();
+    for (id, len) in &stored.listed {
+        // No segment names it, or what names it does not fit.
+        if !known.contains(id) && !is_deleted(id) {
+            uses.push(PackUse {
+                id: *id,
+                number: None,
+                pack_len: *len,
+                plain_len: 0,
+                live_len: 0,
+                class: Class::Ordinary,
+                purpose: Purpose::Data,
+                is_young: false,
+            });
+        }
+    }
+    for pack in uses.iter_mut().filter(|pack| pack.live_len < pack.plain_len || pack.live_len == 0)
+    {
+        let stored_ns = repo.store().modified_ns(&pack_name(pack.id))?;
+        pack.is_young = stored_ns.is_some_and(|at| at > young_ns);
+    }
+    Ok(uses)
+}
