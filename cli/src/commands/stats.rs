@@ -1,4 +1,4 @@
-use coffer_engine::browse::{ObjectSizes, RepositorySizes, stats};
+use coffer_engine::browse::{ObjectSizes, RepositorySizes, job_costs, stats};
 use coffer_engine::model::Snapshot;
 use coffer_engine::repo::Repository;
 
@@ -17,12 +17,17 @@ pub fn run(context: &Context, args: &StatsArgs) -> Result<()> {
     let watcher = context.watcher();
     let reader = repository.reader(&watcher)?;
     let stats = stats(&repository, &reader, &snapshots, is_all, &watcher)?;
+    let costs = job_costs(&snapshots);
     let mut out = Stdout::new()?;
     if context.global.json {
-        out.json(&json::StatsLine::new(&snapshots, &stats, &repository.tuning()))?;
+        out.json(&json::StatsLine::new(&snapshots, &stats, &costs, &repository.tuning()))?;
     } else {
         out.line(&table::sizes(&snapshots, &stats))?;
         out.line("")?;
+        if !costs.is_empty() {
+            out.line(&table::job_costs(&costs))?;
+            out.line("")?;
+        }
         out.line(&repository_lines(&stats.repository))?;
         out.line(&format!("{:<10} {}", "settings", units::tuning(&repository.tuning())))?;
     }

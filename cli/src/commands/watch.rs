@@ -24,6 +24,7 @@ pub fn run(context: &Context, args: &WatchArgs) -> Result<()> {
         interval: args.interval,
         check_interval: args.check_interval,
         count_max: args.count,
+        thinning: None,
     };
     let clients = Arc::new(Clients::default());
     let mut make = || {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use coffer_engine::browse::{Sizes, Stats};
+use coffer_engine::browse::{JobCost, Sizes, Stats};
 use coffer_engine::model::{Entry, EntryKind, Snapshot, SnapshotState};
 use coffer_engine::repo::{KeyInfo, Tuning};
 use coffer_engine::tune::Tuned;
@@ -120,6 +120,29 @@ pub fn sizes(snapshots: &[Snapshot], stats: &Stats) -> String {
     }
     row("total".into(), String::new(), &stats.total);
     for number in 2..heads.len() {
+        if let Some(column) = table.column_mut(number) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    table.trim_fmt()
+}
+
+/// Lists what jobs cost, one a line: how many snapshots, and what those of the hour up to the newest took.
+#[must_use]
+pub fn job_costs(costs: &[JobCost]) -> String {
+    let mut table = plain(&["Host", "Job", "Snapshots", "Newest", "In its hour", "Stored", "Busy"]);
+    for cost in costs {
+        table.add_row([
+            escape::text(&cost.host),
+            escape::text(&cost.job),
+            cost.snapshots.to_string(),
+            units::local_time(cost.newest_ns),
+            cost.hour_snapshots.to_string(),
+            units::bytes(cost.hour_stored_bytes),
+            format!("{:.1} %", cost.busy_percent()),
+        ]);
+    }
+    for number in [2, 4, 5, 6] {
         if let Some(column) = table.column_mut(number) {
             column.set_cell_alignment(CellAlignment::Right);
         }

@@ -4,6 +4,7 @@ use super::{BackupOptions, SourceOptions};
 use crate::crypto::Keyring;
 use crate::error::Result;
 use crate::model::Class;
+use crate::repo::Repository;
 use crate::source::tree::TreeOptions;
 
 /// Digits of a derived job name: enough that two jobs of one host never meet.
@@ -42,6 +43,14 @@ pub(super) fn name(options: &BackupOptions, keyring: &Keyring) -> Result<String>
     }
     let hash = hasher.finalize().to_hex();
     Ok(hash.get(..DERIVED_DIGITS).unwrap_or_default().to_owned())
+}
+
+/// The job of a run of `options`, as its snapshots name it.
+///
+/// # Errors
+/// As a backup of them: if there are secrets and the key in use may not read them.
+pub fn job_of(repo: &Repository, options: &BackupOptions) -> Result<String> {
+    name(options, repo.keyring())
 }
 
 /// The paths and patterns of databases, absolute, ascending, each once.

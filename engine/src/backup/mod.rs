@@ -26,6 +26,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub use image::serve_sqlite;
+pub use job::job_of;
 pub use run::backup;
 
 use crate::error::SourceError;

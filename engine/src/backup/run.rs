@@ -167,7 +167,10 @@ impl Run<'_> {
         let snapshots = if options.force {
             Vec::new()
         } else {
-            self.repo.valid_snapshots(view, self.observer)?
+            let job = (options.host.as_str(), self.job.as_str());
+            let names: Vec<_> = options.sources.iter().map(|it| (it.kind(), it.name())).collect();
+            let names: Vec<_> = names.iter().map(|(kind, name)| (*kind, name.as_ref())).collect();
+            self.repo.recent_snapshots(view, job, &names, self.observer)?
         };
         let find = |kind: &str, name: &str| {
             parent::find(&snapshots, (&options.host, &self.job), (kind, name))

@@ -4,6 +4,7 @@ mod diff;
 mod file;
 mod find;
 mod frames;
+mod jobs;
 mod listing;
 mod stats;
 mod tree;
@@ -15,6 +16,7 @@ pub use diff::{Change, Counts, DiffSummary, Mark, Side, diff};
 pub use file::OpenFile;
 pub use find::{Finder, Found};
 pub use frames::FRAME_CACHE_LEN_DEFAULT;
+pub use jobs::{JobCost, job_costs};
 pub use stats::{ObjectSizes, RepositorySizes, Sizes, Stats, stats};
 pub use tree::{Listed, Listing, Tree};
 

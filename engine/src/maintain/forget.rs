@@ -1,11 +1,11 @@
 //! Forget: take snapshots out of the list, by a rule or by name, and put them back.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use super::keep::{Candidate, Policy, Reason};
 use crate::error::{Error, Kind, Result};
-use crate::model::{ForgottenObject, Snapshot, SnapshotId, SnapshotRef, SnapshotState};
-use crate::observe::{Event, Observer};
+use crate::model::{ForgottenObject, SnapshotId, SnapshotRef, SnapshotState};
+use crate::observe::Observer;
 use crate::repo::{Filter, Repository};
 
 /// Shortest id prefix that is taken, in digits.
@@ -56,8 +56,9 @@ pub fn plan(
         return Err(Error::new(Kind::Input, what));
     }
     let mut groups: BTreeMap<(String, String), Vec<Listed>> = BTreeMap::new();
-    for (listed, snapshot) in list(repo, observer)? {
-        if snapshot.is_some_and(|snapshot| filter.matches(&snapshot)) {
+    for listed in list(repo, observer)? {
+        let is_meant = filter.matches_of(&listed.host, &listed.job, &listed.tags);
+        if listed.state.is_some() && is_meant {
             groups.entry((listed.host.clone(), listed.job.clone())).or_default().push(listed);
         }
     }
@@ -108,13 +109,13 @@ pub fn named(
     for name in names {
         let found = if name == "latest" {
             let (_, snapshot) = repo.select(name, filter, observer)?;
-            all.iter().find(|(listed, _)| listed.sid == snapshot.sid)
+            all.iter().find(|listed| listed.sid == snapshot.sid)
         } else {
             let matching = |listed: &Listed| listed.sid.to_string().starts_with(name.as_str());
-            one_of(name, all.iter().filter(|(listed, _)| matching(listed)))?
+            one_of(name, all.iter().filter(|listed| matching(listed)))?
         };
         let absent = || Error::new(Kind::NotFound, format!("no snapshot has the id {name}"));
-        let listed = &found.ok_or_else(absent)?.0;
+        let listed = found.ok_or_else(absent)?;
         if !chosen.contains(listed) {
             chosen.push(listed.clone());
         }
@@ -145,7 +146,8 @@ fn one_of<T>(name: &str, mut matching: impl Iterator<Item = T>) -> Result<Option
 /// Those of the store: some may be forgotten then and others not.
 pub fn apply(repo: &Repository, snapshots: &[Listed], observer: &dyn Observer) -> Result<()> {
     repo.begin_writing()?;
-    let forgotten = repo.forgotten()?;
+    let sids: HashSet<SnapshotId> = snapshots.iter().map(|snapshot| snapshot.sid).collect();
+    let forgotten = repo.forgotten(&|sid| sids.contains(sid))?;
     for snapshot in snapshots {
         if observer.is_interrupted() {
             let what = "interrupted; some snapshots are forgotten, others not";
@@ -164,7 +166,11 @@ pub fn apply(repo: &Repository, snapshots: &[Listed], observer: &dyn Observer) -
 /// a prune is at work that may or may not have seen this.
 pub fn undo(repo: &Repository, names: &[String]) -> Result<Vec<SnapshotId>> {
     repo.begin_writing()?;
-    let forgotten = repo.forgotten()?;
+    let is_named = |sid: &SnapshotId| {
+        let sid = sid.to_string();
+        names.iter().any(|name| sid.starts_with(name.as_str()))
+    };
+    let forgotten = repo.forgotten(&is_named)?;
     let mut sids: Vec<SnapshotId> = Vec::new();
     for name in names {
         let all = forgotten.all();
@@ -202,8 +208,8 @@ pub fn undo(repo: &Repository, names: &[String]) -> Result<Vec<SnapshotId>> {
     Ok(sids)
 }
 
-/// All snapshots that are valid, with their bodies; none for damaged ones.
-fn list(repo: &Repository, observer: &dyn Observer) -> Result<Vec<(Listed, Option<Snapshot>)>> {
+/// All snapshots that are valid, oldest first, and at last the damaged ones.
+fn list(repo: &Repository, observer: &dyn Observer) -> Result<Vec<Listed>> {
     let view = repo.view()?;
     let mut objects: BTreeMap<SnapshotId, Vec<ForgottenObject>> = BTreeMap::new();
     for object in repo.valid_objects(&view)? {
@@ -211,31 +217,26 @@ fn list(repo: &Repository, observer: &dyn Observer) -> Result<Vec<(Listed, Optio
         objects.entry(object.sid).or_default().push(named);
     }
     let mut list = Vec::with_capacity(objects.len());
-    for (_, snapshot) in repo.valid_snapshots(&view, observer)? {
-        let Some(objects) = objects.remove(&snapshot.sid) else { continue };
-        let listed = Listed {
-            sid: snapshot.sid,
-            host: snapshot.host.clone(),
-            job: snapshot.job.clone(),
-            tags: snapshot.tags.clone(),
-            started_ns: snapshot.started_ns,
-            state: Some(snapshot.state),
+    for (object, head) in repo.heads(&view, observer)? {
+        let Some(objects) = objects.remove(&object.sid) else { continue };
+        list.push(Listed {
+            sid: object.sid,
+            host: head.host.clone(),
+            job: head.job.clone(),
+            tags: head.tags.clone(),
+            started_ns: head.started_ns,
+            state: Some(head.state),
             objects,
-        };
-        list.push((listed, Some(snapshot)));
+        });
     }
-    for (sid, objects) in objects {
-        observer.event(Event::Note(&format!("snapshot {sid} is damaged")));
-        let listed = Listed {
-            sid,
-            host: String::new(),
-            job: String::new(),
-            tags: Vec::new(),
-            started_ns: 0,
-            state: None,
-            objects,
-        };
-        list.push((listed, None));
-    }
+    list.extend(objects.into_iter().map(|(sid, objects)| Listed {
+        sid,
+        host: String::new(),
+        job: String::new(),
+        tags: Vec::new(),
+        started_ns: 0,
+        state: None,
+        objects,
+    }));
     Ok(list)
 }

@@ -101,13 +101,13 @@ impl Repository {
         Ok(self.store.len(&format!("gen/{number}"))?.is_some())
     }
 
-    /// Loads all forgets.
+    /// Loads the forgets of the snapshots that `of` names: others, of snapshots long gone, may be many.
     ///
     /// # Errors
     /// `Corrupt` for a damaged forget, and those of the store.
-    pub fn forgotten(&self) -> Result<Forgotten> {
+    pub fn forgotten(&self, of: &dyn Fn(&SnapshotId) -> bool) -> Result<Forgotten> {
         let mut forgets = Vec::new();
-        for (sid, k) in self.forget_names()? {
+        for (sid, k) in self.forget_names()?.into_iter().filter(|(sid, _)| of(sid)) {
             match self.load_forget(sid, k) {
                 Ok(forget) => forgets.push(forget),
                 // A prune dropped it since the listing, long after it took effect.

@@ -5,6 +5,7 @@ mod cut;
 mod entries;
 mod fencing;
 mod generations;
+mod heads;
 mod init;
 pub mod keys;
 mod names;
@@ -26,6 +27,7 @@ use std::sync::Arc;
 pub use bases::{Older, OlderContent};
 pub use cut::{cut, reader_count};
 pub use fencing::forget_name;
+pub use heads::Head;
 pub use init::InitOptions;
 pub use names::{is_object_name, pack_name, parse_pack_name};
 pub use open::OpenOptions;
@@ -59,6 +61,7 @@ pub struct Repository {
     cache: Option<Cache>,
     state: StateDir,
     folders: Vec<PathBuf>,
+    heads: heads::Heads,
 }
 
 impl Repository {

@@ -93,6 +93,7 @@ impl Repository {
             cache,
             state,
             folders,
+            heads: super::heads::Heads::default(),
         };
         repo.refuse_rollback(&seen)?;
         Ok(repo)
@@ -120,7 +121,7 @@ impl Repository {
         }
         if let Some(object) = seen.snapshot
             && self.store.len(&super::snapshots::snapshot_name(&object))?.is_none()
-            && !self.forgotten()?.contains(&object)
+            && !self.forgotten(&|sid| *sid == object.sid)?.contains(&object)
             && self.view()?.highest() == object.generation
         {
             return older(format!("its own snapshot {} is gone and was not forgotten", object.sid));

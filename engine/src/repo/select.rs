@@ -18,9 +18,15 @@ impl Filter {
     /// True if `snapshot` is meant.
     #[must_use]
     pub fn matches(&self, snapshot: &Snapshot) -> bool {
-        self.host.as_ref().is_none_or(|host| *host == snapshot.host)
-            && self.job.as_ref().is_none_or(|job| *job == snapshot.job)
-            && self.tags.iter().all(|tag| snapshot.tags.contains(tag))
+        self.matches_of(&snapshot.host, &snapshot.job, &snapshot.tags)
+    }
+
+    /// True if a snapshot of this host and job with these tags is meant.
+    #[must_use]
+    pub fn matches_of(&self, host: &str, job: &str, tags: &[String]) -> bool {
+        self.host.as_ref().is_none_or(|wanted| wanted == host)
+            && self.job.as_ref().is_none_or(|wanted| wanted == job)
+            && self.tags.iter().all(|tag| tags.contains(tag))
     }
 }
 

@@ -1,14 +1,14 @@
 //! Putting, loading and listing snapshots.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 
 use super::{Repository, generations::parse_number, records};
 use crate::crypto::{Place, object_hash};
 use crate::error::{Error, Kind, Result};
-use crate::fence::{View, newest_of_each_run};
+use crate::fence::{Forgotten, View, newest_of_each_run};
 use crate::format;
 use crate::limits;
-use crate::model::{ObjectHash, ObjectKind, Snapshot, SnapshotRef, SnapshotState};
+use crate::model::{ObjectHash, ObjectKind, Snapshot, SnapshotId, SnapshotRef, SnapshotState};
 use crate::observe::{Event, Observer};
 
 /// The name of a snapshot object in the store.
@@ -130,7 +130,10 @@ impl Repository {
                 Ok(())
             })?;
         }
-        Ok(view.valid(&listed, &self.forgotten()?))
+        let valid = view.valid(&listed, &Forgotten::default());
+        let sids: HashSet<SnapshotId> = valid.iter().map(|object| object.sid).collect();
+        let forgotten = self.forgotten(&|sid| sids.contains(sid))?;
+        Ok(valid.into_iter().filter(|object| !forgotten.contains(object)).collect())
     }
 }
 

@@ -65,6 +65,12 @@ impl Fixture {
         self.try_open(self.memory.clone(), seed).unwrap()
     }
 
+    /// Opens at a moment of one's own.
+    pub(crate) fn open_at(&self, seed: &str, now_ns: i64) -> Repository {
+        let options = OpenOptions { clock: Clock::fixed(now_ns), ..self.options(seed) };
+        Repository::open(self.memory.clone(), options, &Silent).unwrap()
+    }
+
     pub(crate) fn try_open(&self, store: Arc<dyn Store>, seed: &str) -> Result<Repository> {
         Repository::open(store, self.options(seed), &Silent)
     }

@@ -5,19 +5,25 @@
 //! reads the databases as they are, and compares with the last sealed snapshot.
 
 mod pace;
+#[cfg(test)]
+mod tests;
+mod thin;
 
 use std::io;
 use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::backup::{BackupOptions, BackupSummary, SourceOptions, backup};
+use crate::backup::{BackupOptions, BackupSummary, SourceOptions, backup, job_of};
 use crate::error::{Error, Kind, Result};
 use crate::observe::{Event, Observer};
 use crate::repo::Repository;
 use crate::source::sqlite::{Check, Client, SqliteOptions};
 
 pub use pace::Pace;
+pub use thin::{Thinned, Thinning, thin};
+
+use thin::Thinner;
 
 /// Between two looks, at least.
 const POLL_MIN: Duration = Duration::from_millis(10);
@@ -37,6 +43,8 @@ pub struct WatchOptions {
     pub check_interval: Duration,
     /// Snapshots after which to end; none for never.
     pub count_max: Option<u64>,
+    /// How what was made is thinned; none keeps everything.
+    pub thinning: Option<Thinning>,
 }
 
 /// Makes snapshots until `observer` asks to stop, or as many as were asked for. `make` tells what to
@@ -64,18 +72,24 @@ pub fn watch(
         look_again: None,
         pace: Pace::new(options.interval),
     };
-    let mut count = 0;
-    while options.count_max.is_none_or(|max| count < max) {
-        let asked = make()?;
-        if let Some(summary) = watching.look(asked)? {
-            tell(&summary);
-            count += 1;
+    thread::scope(|scope| {
+        let thinning = options.thinning.as_ref();
+        let mut thinner = thinning.map(|it| Thinner::new(scope, repo, it, observer));
+        let mut count = 0;
+        while options.count_max.is_none_or(|max| count < max) {
+            let asked = make()?;
+            let (host, job) = (asked.host.clone(), job_of(repo, &asked)?);
+            if let Some(summary) = watching.look(asked)? {
+                tell(&summary);
+                count += 1;
+                thinner.iter_mut().for_each(|thinner| thinner.note(&host, &job));
+            }
+            if options.count_max.is_none_or(|max| count < max) {
+                watching.wait()?;
+            }
         }
-        if options.count_max.is_none_or(|max| count < max) {
-            watching.wait()?;
-        }
-    }
-    Ok(())
+        Ok(())
+    })
 }
 
 struct Watching<'w> {

@@ -1,6 +1,8 @@
 //! What `find`, `diff` and `stats` tell.
 
-use coffer_engine::browse::{Counts, DiffSummary, ObjectSizes, RepositorySizes, Sizes, Stats};
+use coffer_engine::browse::{
+    Counts, DiffSummary, JobCost, ObjectSizes, RepositorySizes, Sizes, Stats,
+};
 use coffer_engine::model::{Entry, Snapshot};
 use coffer_engine::repo::Tuning;
 use serde::Serialize;
@@ -143,9 +145,36 @@ pub struct StatsLine {
     message_type: &'static str,
     snapshots: Vec<SizesLine>,
     total: SizesLine,
+    jobs: Vec<JobLine>,
     repository: RepositoryLine,
     settings: SettingsLine,
     damaged_count: u64,
+}
+
+/// What a job costs.
+#[derive(Debug, Serialize)]
+struct JobLine {
+    host: String,
+    job: String,
+    snapshots: u64,
+    newest_time: String,
+    hour_snapshots: u64,
+    hour_stored_bytes: u64,
+    hour_busy_secs: f64,
+}
+
+impl JobLine {
+    fn new(cost: &JobCost) -> Self {
+        Self {
+            host: cost.host.clone(),
+            job: cost.job.clone(),
+            snapshots: cost.snapshots,
+            newest_time: units::rfc3339(cost.newest_ns),
+            hour_snapshots: cost.hour_snapshots,
+            hour_stored_bytes: cost.hour_stored_bytes,
+            hour_busy_secs: cost.hour_busy_ns as f64 / 1e9,
+        }
+    }
 }
 
 /// What writers of the repository follow.
@@ -206,7 +235,7 @@ struct ObjectsLine {
 impl StatsLine {
     /// The line for what was measured of `snapshots`, which stand in the same order.
     #[must_use]
-    pub fn new(snapshots: &[Snapshot], stats: &Stats, tuning: &Tuning) -> Self {
+    pub fn new(snapshots: &[Snapshot], stats: &Stats, costs: &[JobCost], tuning: &Tuning) -> Self {
         let one = |(snapshot, (_, sizes)): (&Snapshot, &(_, Sizes))| SizesLine {
             id: Some(snapshot.sid.to_string()),
             time: Some(units::rfc3339(snapshot.started_ns)),
@@ -216,6 +245,7 @@ impl StatsLine {
             message_type: "stats",
             snapshots: snapshots.iter().zip(&stats.snapshots).map(one).collect(),
             total: SizesLine::new(&stats.total),
+            jobs: costs.iter().map(JobLine::new).collect(),
             repository: RepositoryLine::new(&stats.repository),
             settings: SettingsLine::new(tuning),
             damaged_count: stats.damaged,

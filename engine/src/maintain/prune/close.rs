@@ -7,7 +7,7 @@ use super::rescue::{Marked, rescue};
 use super::stored::Stored;
 use crate::error::{Error, Kind, Result};
 use crate::fence::{FULL_EVERY, Forgotten, Settled, View, newest_of_each_run};
-use crate::model::{FateKind, ObjectHash, PackId, SnapshotRef, SnapshotState};
+use crate::model::{FateKind, ObjectHash, PackId, SnapshotId, SnapshotRef, SnapshotState};
 use crate::observe::Observer;
 use crate::repo::{Repository, parse_snapshot_name};
 
@@ -32,7 +32,8 @@ impl Objects {
             listed.extend(parse_snapshot_name(name));
             Ok(())
         })?;
-        let forgotten = repo.forgotten()?;
+        let sids: HashSet<SnapshotId> = listed.iter().map(|object| object.sid).collect();
+        let forgotten = repo.forgotten(&|sid| sids.contains(sid))?;
         let mut loaded = Vec::new();
         for object in listed.iter().filter(|object| !forgotten.contains(object)) {
             let snapshot = repo.load_snapshot(object).map_err(|error| way_out(error, object))?;
@@ -133,12 +134,15 @@ pub(super) fn close(
         before.deleted().iter().filter(|pack| is_named(pack)).copied().collect();
     deleted.extend(condemned);
     let number = view.open().unwrap_or_default();
+    let valid: BTreeSet<SnapshotRef> = objects.kept.iter().map(|(object, ..)| *object).collect();
     let forgets = if number.is_multiple_of(FULL_EVERY) {
-        objects.forgotten.all()
+        // It repeats everything: which forgets no snapshot has any more.
+        let sids: HashSet<SnapshotId> = valid.iter().map(|object| object.sid).collect();
+        let names = repo.forget_names()?.into_iter();
+        names.filter(|(sid, _)| !sids.contains(sid)).collect()
     } else {
         objects.forgotten.applied_to(&objects.dropped)
     };
-    let valid = objects.kept.iter().map(|(object, ..)| *object).collect();
     let settled = Settled { valid, deleted, forgets };
     let previous = match closed {
         0 => ObjectHash([0; 32]),

@@ -111,7 +111,8 @@ pub(super) fn undo(repo: &Repository, observer: &dyn Observer) -> Result<PruneRe
         return Err(Error::new(Kind::Refused, "nothing was ever pruned"));
     }
     let (close, hash) = repo.load_close(closed)?;
-    let forgotten = repo.forgotten()?;
+    let sids: HashSet<SnapshotId> = close.forgets.iter().map(|(sid, _)| *sid).collect();
+    let forgotten = repo.forgotten(&|sid| sids.contains(sid))?;
     if repo.load_fate(closed)?.is_none() {
         // Before the fate: once that is said, the snapshots are to be valid again.
         for (sid, k) in &close.forgets {

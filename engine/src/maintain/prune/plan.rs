@@ -1,5 +1,7 @@
 //! Which packs are kept, rewritten and condemned: a pure function of what they hold.
 
+use std::collections::HashSet;
+
 use crate::model::{Class, PackId, PackNumber, Purpose};
 
 /// Packs condemned by one prune at most: a generation lists them in an object of at most 64 MiB. More wait for the
@@ -162,9 +164,8 @@ fn wasteful(
     stored_bytes: u64,
     chosen: &[PackUse],
 ) -> Vec<PackUse> {
-    let is_new = |pack: &&PackUse| chosen.binary_search_by_key(&pack.id, |it| it.id).is_err();
-    let mut chosen: Vec<_> = chosen.to_vec();
-    chosen.sort_unstable_by_key(|pack| pack.id);
+    let chosen: HashSet<PackId> = chosen.iter().map(|pack| pack.id).collect();
+    let is_new = |pack: &&PackUse| !chosen.contains(&pack.id);
     let mut left: u64 = live.iter().filter(is_new).map(PackUse::garbage_bytes).sum();
     let allowed = stored_bytes / 100 * bounds.garbage_percent_max.min(100);
     let part = |pack: &PackUse| pack.garbage_bytes().saturating_mul(1000) / pack.pack_len.max(1);
@@ -239,6 +240,11 @@ mod tests {
         let packs = |count: u8| (0..count).map(|name| pack(name, 1 << 20, 100)).collect();
         assert_eq!(plan(packs(17), BOUNDS).rewrite.len(), 17);
         assert_eq!(plan(packs(16), BOUNDS).rewrite.len(), 0);
+        let metadata =
+            |name: u8| PackUse { purpose: Purpose::Metadata, ..pack(255 - name, 100 << 10, 50) };
+        let wasteful = (0..20).map(|name| pack(2 * name, 1 << 20, 50)).chain((0..20).map(metadata));
+        let all = plan(wasteful.collect(), Bounds { garbage_percent_max: 0, ..BOUNDS });
+        assert_eq!((all.rewrite.len(), all.kept_count), (40, 0), "each once");
         let one = Bounds { rewrite_bytes_max: Some(1 << 20), ..BOUNDS };
         assert_eq!(plan(packs(17), one).rewrite.len(), 0);
     }

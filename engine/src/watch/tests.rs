@@ -1,0 +1,90 @@
+//! What a long watch leaves behind.
+
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use super::*;
+use crate::maintain::{Bounds, Policy, PruneOptions};
+use crate::model::Entropy;
+use crate::observe::Silent;
+use crate::repo::testing::*;
+use crate::verify::verify;
+
+const HOUR_SECS: u64 = 3600;
+
+fn thinning(batch: u64) -> Thinning {
+    Thinning {
+        policy: Policy {
+            within: Some(Duration::from_secs(HOUR_SECS)),
+            hourly: 24,
+            daily: 7,
+            monthly: 12,
+            ..Policy::default()
+        },
+        batch,
+        prune: PruneOptions {
+            bounds: Bounds { garbage_percent_max: 5, rewrite_bytes_max: None },
+            young: Duration::ZERO,
+            ..PruneOptions::default()
+        },
+    }
+}
+
+/// What opening a repository and listing its snapshots asks of the store.
+fn opening_requests(fixture: &Fixture, seed: &str) -> u64 {
+    let store = Arc::new(NthStore {
+        inner: fixture.memory.clone(),
+        nth: u64::MAX,
+        count: AtomicU64::new(0),
+        hook: Mutex::new(None),
+    });
+    let repo = fixture.try_open(store.clone(), seed).unwrap();
+    repo.heads(&repo.view().unwrap(), &Silent).unwrap();
+    repo.load_index(&Silent).unwrap();
+    store.count.load(Ordering::SeqCst)
+}
+
+/// Snapshots every ten minutes for so many days, thinned as a watch does. A year takes minutes: `COFFER_TEST_WATCH_DAYS=365`.
+#[test]
+fn objects_and_the_cost_of_opening_stay_bounded_over_many_days() {
+    let days: u64 = std::env::var("COFFER_TEST_WATCH_DAYS").map_or(8, |it| it.parse().unwrap());
+    let (fixture, thinning) = (Fixture::new(), thinning(100));
+    let random = Entropy::fixed(b"watch");
+    let mut bytes = noise(1, 200_000);
+    let (mut prunes, mut most) = (0, [0; 5]);
+    for step in 0..days * 144 {
+        let at = (u64::from_le_bytes(random.bytes()) % 199_000) as usize;
+        bytes[at..at + 100].copy_from_slice(&random.bytes::<100>());
+        fixture.file("app.db", &bytes);
+        let at_ns = NOW_NS + i64::try_from(step * 600).unwrap() * 1_000_000_000;
+        let repo = fixture.open_at(&format!("step {step}"), at_ns);
+        backup(&repo, fixture.tree(), &Silent).unwrap();
+        if step % 16 == 0 {
+            let thinned = thin(&repo, &thinning, 100, ("host", "job"), &Silent).unwrap();
+            prunes += u64::from(thinned.is_some());
+        }
+        let folders = ["snapshots/", "packs/", "index/", "forgets/"];
+        let counts = folders.map(|folder| fixture.names(folder).len() as u64);
+        let requests =
+            if step % 144 == 143 { opening_requests(&fixture, &format!("{step}")) } else { 0 };
+        for (most, count) in most.iter_mut().zip(counts.into_iter().chain([requests])) {
+            *most = (*most).max(count);
+        }
+    }
+    // Seven within the hour, 24 hours, 7 days, 12 months, and 116 that wait for the next thinning.
+    let [snapshots, packs, segments, forgets, requests] = most;
+    assert!(snapshots <= 170, "{most:?}");
+    assert!(packs <= 450 && segments <= 200 && forgets <= 450, "{most:?}");
+    assert!(requests <= 1000, "{most:?}");
+    assert!(prunes >= days * 144 / 116 - 1, "{prunes} prunes");
+    assert_eq!(fixture.names("gen/").len() as u64, prunes * 4);
+    let repo = fixture.open("verify");
+    assert!(verify(&repo, &Silent).unwrap().is_clean());
+    let contents = fixture.read_all().unwrap();
+    assert_eq!(contents.last(), Some(&fixture.wanted()));
+    if days > 30 {
+        eprintln!("{days} days: {most:?}, {prunes} prunes, {} objects", fixture.names("").len());
+    }
+}

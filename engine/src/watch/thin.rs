@@ -1,0 +1,145 @@
+//! Thinning what a watch has made: the older, the fewer.
+
+use std::thread::{Scope, ScopedJoinHandle};
+use std::time::{Duration, Instant};
+
+use crate::error::Result;
+use crate::maintain::{Policy, PruneOptions, forget, forget_plan, prune};
+use crate::observe::{Event, Observer};
+use crate::repo::{Filter, Repository};
+
+/// Snapshots between two looks at what the rule no longer keeps.
+const LOOK_COUNT: u64 = 64;
+/// After how long few are thinned too.
+const PRUNE_AGAIN: Duration = Duration::from_secs(24 * 3600);
+
+/// How the snapshots of a watch are thinned.
+#[derive(Debug, Clone)]
+pub struct Thinning {
+    pub policy: Policy,
+    /// How many snapshots the rule must have given up before they are forgotten and pruned, unless a day has passed: every
+    /// prune leaves four small objects that stay.
+    pub batch: u64,
+    pub prune: PruneOptions,
+}
+
+/// What one thinning did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Thinned {
+    pub snapshots_forgotten: u64,
+    pub objects_deleted: u64,
+    pub bytes_deleted: u64,
+}
+
+/// Forgets what the rule no longer keeps of the snapshots of `host` and `job`, and prunes, if that is at least `batch`
+/// snapshots; none otherwise.
+///
+/// # Errors
+/// Those of forgetting and pruning: nothing that is listed is lost.
+pub fn thin(
+    repo: &Repository,
+    thinning: &Thinning,
+    batch: u64,
+    (host, job): (&str, &str),
+    observer: &dyn Observer,
+) -> Result<Option<Thinned>> {
+    let (host, job) = (Some(host.to_owned()), Some(job.to_owned()));
+    let filter = Filter { host, job, tags: Vec::new() };
+    let plan = forget_plan(repo, &thinning.policy, &filter, observer)?;
+    let count = plan.forgotten.len() as u64;
+    if count == 0 || count < batch {
+        return Ok(None);
+    }
+    forget(repo, &plan.forgotten, observer)?;
+    forget(repo, &plan.checkpoints, observer)?;
+    let report = prune(repo, &thinning.prune, observer)?;
+    Ok(Some(Thinned {
+        snapshots_forgotten: count,
+        objects_deleted: report.objects_deleted + report.packs_deleted,
+        bytes_deleted: report.bytes_deleted,
+    }))
+}
+
+/// Thins beside the watch: no snapshot waits for it.
+pub(super) struct Thinner<'scope, 'env> {
+    scope: &'scope Scope<'scope, 'env>,
+    repo: &'env Repository,
+    thinning: &'env Thinning,
+    observer: &'env dyn Observer,
+    /// Since the last look.
+    count: u64,
+    pruned: Instant,
+    at_work: Option<ScopedJoinHandle<'scope, Result<Option<Thinned>>>>,
+}
+
+impl<'scope, 'env> Thinner<'scope, 'env> {
+    pub(super) fn new(
+        scope: &'scope Scope<'scope, 'env>,
+        repo: &'env Repository,
+        thinning: &'env Thinning,
+        observer: &'env dyn Observer,
+    ) -> Self {
+        // The first look comes soon: what a watch before this one has left is thinned.
+        Self {
+            scope,
+            repo,
+            thinning,
+            observer,
+            count: LOOK_COUNT,
+            pruned: Instant::now(),
+            at_work: None,
+        }
+    }
+
+    /// Hears of a snapshot of `host` and `job`, and begins to thin if it is time to.
+    pub(super) fn note(&mut self, host: &str, job: &str) {
+        self.count += 1;
+        self.settle();
+        if self.at_work.is_some() || self.count < LOOK_COUNT {
+            return;
+        }
+        self.count = 0;
+        let is_time = self.pruned.elapsed() >= PRUNE_AGAIN;
+        let batch = if is_time { 1 } else { self.thinning.batch };
+        let (repo, thinning, observer) = (self.repo, self.thinning, self.observer);
+        let (host, job) = (host.to_owned(), job.to_owned());
+        self.at_work = Some(self.scope.spawn(move || {
+            let quiet = Quiet(observer);
+            thin(repo, thinning, batch, (&host, &job), &quiet)
+        }));
+    }
+
+    /// Tells what a thinning that has ended did.
+    fn settle(&mut self) {
+        let Some(handle) = self.at_work.take_if(|handle| handle.is_finished()) else { return };
+        let outcome = handle.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        let what = match outcome {
+            Ok(None) => return,
+            Ok(Some(thinned)) => {
+                self.pruned = Instant::now();
+                format!(
+                    "thinned: {} snapshots forgotten, {} objects and {} bytes of packs deleted",
+                    thinned.snapshots_forgotten, thinned.objects_deleted, thinned.bytes_deleted
+                )
+            }
+            Err(_) if self.observer.is_interrupted() => return,
+            Err(error) => format!("not thinned: {error}; trying again later"),
+        };
+        self.observer.event(Event::Note(&what));
+    }
+}
+
+/// Keeps progress of the work beside from being taken for that of a snapshot.
+struct Quiet<'o>(&'o dyn Observer);
+
+impl Observer for Quiet<'_> {
+    fn event(&self, event: Event<'_>) {
+        if !matches!(event, Event::Progress(_) | Event::Entry { .. }) {
+            self.0.event(event);
+        }
+    }
+
+    fn is_interrupted(&self) -> bool {
+        self.0.is_interrupted()
+    }
+}
