@@ -5,11 +5,13 @@ mod cat;
 mod completions;
 mod diff;
 mod find;
+mod forget;
 mod init;
 mod key;
 mod ls;
 mod man;
 mod mount;
+mod prune;
 mod restore;
 mod selection;
 mod snapshots;
@@ -29,11 +31,13 @@ pub use cat::CatArgs;
 pub use completions::CompletionsArgs;
 pub use diff::DiffArgs;
 pub use find::{FindArgs, TypeArg};
+pub use forget::{ForgetArgs, KeepArgs};
 pub use init::InitArgs;
 pub use key::{KeyAddArgs, KeyArgs, KeyCommand, KeyPasswdArgs, KeyRemoveArgs, NewKeyArgs};
 pub use ls::LsArgs;
 pub use man::ManArgs;
 pub use mount::MountArgs;
+pub use prune::{PruneArgs, PruningArgs};
 pub use restore::{OverwriteArg, RestoreArgs};
 pub use selection::SelectionArgs;
 pub use snapshots::SnapshotsArgs;
@@ -143,6 +147,8 @@ pub enum Command {
     #[command(after_help = VERIFY_HELP)]
     /// Read everything back: open, expand and compare every stored byte
     Verify,
+    Forget(ForgetArgs),
+    Prune(PruneArgs),
     Key(KeyArgs),
     Tune(TuneArgs),
     Completions(CompletionsArgs),
@@ -225,7 +231,15 @@ mod tests {
     fn mistakes_are_usage_errors() {
         for line in [
             "coffer",
-            "coffer prune",
+            "coffer prune --undo --hold 1d",
+            "coffer prune --max-unused 101",
+            "coffer prune 1a2b3c4d",
+            "coffer forget 1a2b3c4d --keep-last 1",
+            "coffer forget --keep-last some",
+            "coffer forget --keep-last 1 --hold 1d",
+            "coffer forget --undo",
+            "coffer forget --undo 1a2b3c4d --prune",
+            "coffer forget --undo 1a2b3c4d --keep-last 1",
             "coffer -q -v snapshots",
             "coffer --password-file a --password-command b snapshots",
             "coffer backup",
@@ -245,6 +259,16 @@ mod tests {
         ] {
             assert_eq!(parse(line).unwrap_err().exit_code(), 2, "{line}");
         }
+    }
+
+    #[test]
+    fn a_rule_and_the_options_of_pruning_are_taken() {
+        let line = "coffer forget --keep-within 2w --keep-tag a,b --tag c -n --prune --hold 1d";
+        let Command::Forget(args) = parse(line).unwrap().command else { panic!("not a forget") };
+        assert_eq!((args.keep.keep_tag.len(), args.filter.tag.len()), (2, 1));
+        assert_eq!(args.keep.keep_within, args.pruning.hold.map(|day| day * 14));
+        assert_eq!(args.pruning.max_unused, 5);
+        assert!(parse("coffer prune --max-unused 7% --leave-newer 0s").is_ok());
     }
 
     #[test]

@@ -49,7 +49,21 @@ pub fn memory(text: &str) -> Result<u64, String> {
     Ok(bytes)
 }
 
-/// Parses a duration: `2s`, `500ms`, `1m`, `1h`.
+/// Parses a part of a hundred: `5` or `5%`.
+///
+/// # Errors
+/// When the text is no whole number from 0 to 100.
+pub fn percent(text: &str) -> Result<u64, String> {
+    let number = text.strip_suffix('%').unwrap_or(text).parse().ok();
+    number
+        .filter(|percent| *percent <= 100)
+        .ok_or_else(|| format!("`{text}` is not a percentage; write it like 5, from 0 to 100"))
+}
+
+/// Longest duration that is taken, milliseconds: 100 years, which nanoseconds of 64 bits hold.
+const DURATION_MILLIS_MAX: u64 = 100 * 365 * 24 * 3_600_000;
+
+/// Parses a duration: `500ms`, `2s`, `1m`, `1h`, `7d`, `4w`.
 ///
 /// # Errors
 /// When the text is no duration with a unit, or too long a one.
@@ -61,12 +75,14 @@ pub fn duration(text: &str) -> Result<Duration, String> {
         "s" => 1_000,
         "m" => 60_000,
         "h" => 3_600_000,
-        _ => return Err(format!("`{text}` is not a duration; write it like 500ms, 2s or 1m")),
+        "d" => 24 * 3_600_000,
+        "w" => 7 * 24 * 3_600_000,
+        _ => return Err(format!("`{text}` is not a duration; write it like 500ms, 2s, 1h or 7d")),
     };
     let number: u64 = number.parse().map_err(|_| format!("`{text}` has no sound number"))?;
     number
         .checked_mul(millis)
-        .filter(|millis| *millis <= 365 * 24 * 3_600_000)
+        .filter(|millis| *millis <= DURATION_MILLIS_MAX)
         .map(Duration::from_millis)
         .ok_or_else(|| format!("`{text}` is too long"))
 }
@@ -222,8 +238,20 @@ mod tests {
     fn durations_need_a_unit() {
         assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
         assert_eq!(duration("2m"), Ok(Duration::from_secs(120)));
-        for text in ["", "2", "s", "2d", "-1s", "99999999999999999h"] {
+        assert_eq!(duration("2d"), Ok(Duration::from_secs(2 * 86_400)));
+        assert_eq!(duration("104w"), Ok(Duration::from_secs(104 * 7 * 86_400)));
+        for text in ["", "2", "s", "d", "2y", "-1s", "36501d", "99999999999999999w"] {
             assert!(duration(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn percentages_are_whole_and_at_most_100() {
+        for (text, number) in [("0", 0), ("5", 5), ("100%", 100)] {
+            assert_eq!(percent(text), Ok(number), "{text}");
+        }
+        for text in ["", "%", "-1", "101", "1.5", "5%%", "é"] {
+            assert!(percent(text).is_err(), "{text}");
         }
     }
 

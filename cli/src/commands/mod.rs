@@ -6,11 +6,13 @@ mod completions;
 mod databases;
 mod diff;
 mod find;
+mod forget;
 mod init;
 mod key;
 mod ls;
 mod man;
 mod mount;
+mod prune;
 mod restore;
 mod snapshots;
 mod stats;
@@ -73,6 +75,8 @@ fn dispatch(context: &Context, command: Command) -> Result<()> {
         Command::Verify => verify::verify(context),
         Command::Tune(args) => tune::run(context, &args),
         Command::Watch(args) => watch::run(context, &args),
+        Command::Forget(args) => forget::run(context, &args),
+        Command::Prune(args) => prune::run(context, &args),
         Command::Key(args) => key::run(context, &args.command),
         Command::Completions(args) => completions::run(&args),
         Command::Man(args) => man::run(&args),

@@ -3,6 +3,7 @@
 pub mod escape;
 pub mod json;
 pub mod progress;
+pub mod retention;
 pub mod table;
 pub mod units;
 pub mod watcher;

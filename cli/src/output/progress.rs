@@ -26,6 +26,7 @@ pub enum Task {
     Backup,
     Restore,
     Check,
+    Prune,
 }
 
 enum Style {
@@ -137,10 +138,10 @@ impl Reporter {
         match &self.style {
             Style::Nothing => {}
             Style::Terminal(bar) => {
-                bar.set_message(status_text(progress, self.elapsed()));
+                bar.set_message(status_text(self.task, progress, self.elapsed()));
                 bar.tick();
             }
-            Style::Log => stderr_line(&status_text(progress, self.elapsed())),
+            Style::Log => stderr_line(&status_text(self.task, progress, self.elapsed())),
             Style::Json => print_json(&status_json(self.task, progress, self.elapsed())),
         }
     }
@@ -249,17 +250,24 @@ fn status_line() -> ProgressBar {
     bar
 }
 
-fn status_text(progress: &Progress, elapsed: Duration) -> String {
+fn status_text(task: Task, progress: &Progress, elapsed: Duration) -> String {
     let of =
         |total: String, known: bool| if known { format!(" of {total}") } else { String::new() };
+    // A prune counts snapshots while it marks, then packs.
+    let noun = if task == Task::Prune { "steps" } else { "files" };
     let mut text = format!(
-        "[{}] {}{} files, {}{}",
+        "[{}] {}{} {noun}",
         units::duration(elapsed),
         progress.files_done,
         of(progress.files_total.to_string(), progress.files_total > 0),
-        units::bytes(progress.bytes_done),
-        of(units::bytes(progress.bytes_total), progress.bytes_total > 0),
     );
+    if task != Task::Prune {
+        text.push_str(&format!(
+            ", {}{}",
+            units::bytes(progress.bytes_done),
+            of(units::bytes(progress.bytes_total), progress.bytes_total > 0),
+        ));
+    }
     if progress.bytes_written > 0 {
         text.push_str(&format!(", {} written", units::bytes(progress.bytes_written)));
     }
@@ -332,7 +340,9 @@ mod tests {
     #[test]
     fn a_status_has_no_nonsense_before_totals_are_known() {
         let unknown = Progress { files_done: 3, bytes_done: 2048, ..Progress::default() };
-        assert_eq!(status_text(&unknown, Duration::from_secs(2)), "[2.0 s] 3 files, 2.0 KiB");
+        let text = |task| status_text(task, &unknown, Duration::from_secs(2));
+        assert_eq!(text(Task::Backup), "[2.0 s] 3 files, 2.0 KiB");
+        assert_eq!(text(Task::Prune), "[2.0 s] 3 steps");
         let status = status_json(Task::Backup, &unknown, Duration::from_secs(2));
         assert!(status.percent_done == 0.0 && status.seconds_remaining.is_none());
         let half = Progress { bytes_total: 4096, ..unknown };

@@ -11,7 +11,8 @@ use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 use super::{escape, json, units};
 
 /// A table without lines, right as wide as its contents: easy to read, grep and cut.
-fn plain(heads: &[&str]) -> Table {
+#[must_use]
+pub fn plain(heads: &[&str]) -> Table {
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
     table.set_content_arrangement(ContentArrangement::Disabled);
@@ -53,7 +54,8 @@ pub fn snapshots(list: &[&Snapshot]) -> String {
 }
 
 /// A job for a list: one without a name is a long hash, of which the first digits do.
-fn job(job: &str) -> &str {
+#[must_use]
+pub fn job(job: &str) -> &str {
     let is_hash = job.len() >= 32 && job.bytes().all(|byte| byte.is_ascii_hexdigit());
     if is_hash { json::short(job) } else { job }
 }

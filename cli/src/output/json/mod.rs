@@ -2,6 +2,7 @@
 
 mod browse;
 mod listing;
+mod retention;
 mod summary;
 mod tune;
 
@@ -9,6 +10,7 @@ pub use browse::{
     ChangeLine, DiffLine, FindLine, FindSummaryLine, MountedLine, SettingsLine, StatsLine,
 };
 pub use listing::{KeyLine, NodeLine, SnapshotLine, entry_type, short, slot_kind, source_status};
+pub use retention::{ForgetLine, ForgetUndoLine, GroupLine, PruneLine, PruneUndoLine};
 pub use summary::{BackupLine, FindingLine, ReportLine, RestoreLine, TouchedLine};
 pub use tune::TuneLine;
 
