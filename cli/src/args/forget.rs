@@ -23,7 +23,7 @@ const OF_PRUNING: [&str; 4] = ["max_unused", "max_rewrite", "hold", "leave_newer
 #[command(after_help = HELP, mut_args(with_prune_only))]
 pub struct ForgetArgs {
     /// Snapshots to forget: the first digits of an id, or `latest`
-    #[arg(value_name = "SNAP", value_parser = values::snapshot_name)]
+    #[arg(value_name = "SNAP", value_parser = values::snapshot_name, conflicts_with = "KeepArgs")]
     pub snapshots: Vec<String>,
     #[command(flatten)]
     pub filter: FilterArgs,
@@ -45,7 +45,7 @@ pub struct ForgetArgs {
 
 /// What a rule keeps.
 #[derive(Debug, Clone, Default, Args)]
-#[group(multiple = true, conflicts_with_all = ["snapshots", "undo"])]
+#[group(multiple = true)]
 #[command(next_help_heading = "What to keep, of each host and job")]
 pub struct KeepArgs {
     /// The newest N

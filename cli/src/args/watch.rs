@@ -3,15 +3,19 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::{SqliteArgs, values};
+use super::{KeepArgs, PruningArgs, SqliteArgs, values};
 
 const HELP: &str = "\
 Databases are looked at every second. A snapshot of all that are named, at one moment, is made when
 somebody has written to one of them, at most every --interval. It ends with Ctrl-C or SIGTERM.
 
+Unless told otherwise it keeps all snapshots of the last hour, the newest of each of 360 minutes, 168
+hours, 31 days and 12 months, and forgets and prunes the others from time to time.
+
 Examples:
   coffer watch /srv/app/app.db
-  coffer watch --interval 30s --job app '/srv/app/apps/*/app.db'";
+  coffer watch --interval 30s --job app '/srv/app/apps/*/app.db'
+  coffer watch --keep-within 24h --keep-daily 31 /srv/app/app.db";
 
 /// Make a snapshot of SQLite databases whenever they change, until interrupted
 #[derive(Debug, Args)]
@@ -46,4 +50,15 @@ pub struct WatchArgs {
     /// How hard to compress what is stored
     #[arg(long, value_enum, value_name = "HOW", default_value = "default")]
     pub compression: values::Compression,
+    /// Forget and prune when so many snapshots are more than is kept, and once a day
+    #[arg(long, value_name = "N", default_value = "2048", conflicts_with = "keep_all")]
+    pub thin_after: u64,
+    /// Forget and prune nothing
+    #[arg(long, conflicts_with = "KeepArgs")]
+    pub keep_all: bool,
+    // Last: its heading would stand above what follows.
+    #[command(flatten)]
+    pub keep: KeepArgs,
+    #[command(flatten)]
+    pub pruning: PruningArgs,
 }

@@ -46,7 +46,8 @@ pub fn run(context: &Context, args: &ForgetArgs) -> Result<()> {
     Ok(())
 }
 
-fn policy(keep: &KeepArgs) -> Policy {
+/// The rule that was asked for.
+pub(super) fn policy(keep: &KeepArgs) -> Policy {
     let count = |count: Option<u64>| count.unwrap_or(0);
     Policy {
         last: count(keep.keep_last),

@@ -1,11 +1,13 @@
 use std::sync::Arc;
+use std::time::Duration;
 
 use coffer_engine::backup::{BackupOptions, BackupSummary, RACY_WINDOW_NS, SourceOptions};
 use coffer_engine::error::{Error, Kind};
+use coffer_engine::maintain::Policy;
 use coffer_engine::source::sqlite::Clients;
-use coffer_engine::watch::{WatchOptions, watch};
+use coffer_engine::watch::{Thinning, WatchOptions, watch};
 
-use super::{Context, databases};
+use super::{Context, databases, forget, prune};
 use crate::args::WatchArgs;
 use crate::exit::Result;
 use crate::output::{Stdout, json, units};
@@ -24,7 +26,7 @@ pub fn run(context: &Context, args: &WatchArgs) -> Result<()> {
         interval: args.interval,
         check_interval: args.check_interval,
         count_max: args.count,
-        thinning: None,
+        thinning: (!args.keep_all).then(|| thinning(args)),
     };
     let clients = Arc::new(Clients::default());
     let mut make = || {
@@ -41,6 +43,23 @@ pub fn run(context: &Context, args: &WatchArgs) -> Result<()> {
     };
     watch(&repository, &options, &mut make, &context.watcher(), &mut tell)?;
     told
+}
+
+/// The rule that was asked for, or one for seconds that pass into years.
+fn thinning(args: &WatchArgs) -> Thinning {
+    let asked = forget::policy(&args.keep);
+    let usual = Policy {
+        within: Some(Duration::from_secs(3600)),
+        minutely: 360,
+        hourly: 168,
+        daily: 31,
+        monthly: 12,
+        zone: asked.zone.clone(),
+        ..Policy::default()
+    };
+    let policy = if asked.is_empty() { usual } else { asked };
+    let prune = prune::options(&args.pruning, false);
+    Thinning { policy, batch: args.thin_after, prune }
 }
 
 fn backup_options(

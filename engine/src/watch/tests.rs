@@ -49,7 +49,7 @@ fn opening_requests(fixture: &Fixture, seed: &str) -> u64 {
 /// Snapshots every ten minutes for so many days, thinned as a watch does. A year takes minutes: `COFFER_TEST_WATCH_DAYS=365`.
 #[test]
 fn objects_and_the_cost_of_opening_stay_bounded_over_many_days() {
-    let days: u64 = std::env::var("COFFER_TEST_WATCH_DAYS").map_or(8, |it| it.parse().unwrap());
+    let days: u64 = std::env::var("COFFER_TEST_WATCH_DAYS").map_or(3, |it| it.parse().unwrap());
     let (fixture, thinning) = (Fixture::new(), thinning(100));
     let random = Entropy::fixed(b"watch");
     let mut bytes = noise(1, 200_000);

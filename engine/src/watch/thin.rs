@@ -95,7 +95,7 @@ impl<'scope, 'env> Thinner<'scope, 'env> {
     pub(super) fn note(&mut self, host: &str, job: &str) {
         self.count += 1;
         self.settle();
-        if self.at_work.is_some() || self.count < LOOK_COUNT {
+        if self.at_work.is_some() || self.count < LOOK_COUNT.min(self.thinning.batch) {
             return;
         }
         self.count = 0;

@@ -9,5 +9,6 @@ mod live;
 mod moments;
 mod places;
 mod restores;
+mod thinning;
 mod to_file;
 mod watch;

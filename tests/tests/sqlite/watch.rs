@@ -18,13 +18,13 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const KILLING_SECS: u64 = 45;
 
 /// A watch that runs; ended when dropped.
-struct Watch {
-    child: Child,
+pub(super) struct Watch {
+    pub child: Child,
     lines: std::io::Lines<BufReader<std::process::ChildStdout>>,
 }
 
 impl Watch {
-    fn start(scene: &Scene, options: &[&str]) -> Self {
+    pub fn start(scene: &Scene, options: &[&str]) -> Self {
         let mut command = scene.command();
         command.args([
             "--json",
@@ -43,12 +43,12 @@ impl Watch {
     }
 
     /// Waits for the next snapshot.
-    fn next(&mut self) -> Value {
+    pub fn next(&mut self) -> Value {
         let line = self.lines.next().expect("a watch goes on").unwrap();
         serde_json::from_str(&line).unwrap()
     }
 
-    fn end(mut self, signal: rustix::process::Signal) -> Option<i32> {
+    pub fn end(mut self, signal: rustix::process::Signal) -> Option<i32> {
         let pid = rustix::process::Pid::from_child(&self.child);
         rustix::process::kill_process(pid, signal).unwrap();
         let begun = Instant::now();
@@ -70,7 +70,7 @@ impl Drop for Watch {
 }
 
 /// Restores a database of a snapshot, compares what was measured, and tells its last turn.
-fn turn_in(scene: &Scene, snapshot: &str, path: &Path) -> u64 {
+pub(super) fn turn_in(scene: &Scene, snapshot: &str, path: &Path) -> u64 {
     let target = scene.fresh_target();
     let run = scene.restore_into(snapshot, &target, &["--verify"]).ok();
     assert!(run.text().contains(", 0 different"), "{}", run.text());

@@ -1,0 +1,84 @@
+//! What a watch makes gets rarer with age, also when it is killed in the middle of that.
+
+use std::fs;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::app;
+use super::watch::{Watch, turn_in};
+use crate::support::Scene;
+
+/// A rule under which almost everything goes soon, and nothing is spared for being new.
+const RULE: [&str; 6] = ["--keep-last", "5", "--thin-after", "8", "--leave-newer", "0s"];
+
+fn options(path: &str) -> Vec<&str> {
+    [&RULE[..], &["--interval", "100ms", "--poll", "20ms", path]].concat()
+}
+
+fn objects(scene: &Scene, folder: &str) -> usize {
+    fn count(path: &std::path::Path) -> usize {
+        let Ok(entries) = fs::read_dir(path) else { return 0 };
+        let each = |entry: fs::DirEntry| match entry.file_type().unwrap().is_dir() {
+            true => count(&entry.path()),
+            false => 1,
+        };
+        entries.map(|entry| each(entry.unwrap())).sum()
+    }
+    count(&scene.repo.join(folder))
+}
+
+#[test]
+fn snapshots_beyond_the_rule_go_while_the_watch_goes_on() {
+    let scene = Scene::in_memory();
+    let path = scene.source.join("app.db");
+    let held = app::create(&path, "wal", 1_000_000);
+    let made = app::writing(&path, |_| {
+        let mut watch = Watch::start(&scene, &options(path.to_str().unwrap()));
+        for _ in 0..80 {
+            watch.next();
+        }
+        assert_eq!(watch.end(rustix::process::Signal::TERM), Some(130));
+    });
+    drop((made, held));
+    // What came after the last thinning, and while it was at work.
+    let listed = scene.listed();
+    assert!(listed.len() < 60, "{} snapshots", listed.len());
+    assert!(objects(&scene, "packs") < 250, "{} packs", objects(&scene, "packs"));
+    assert!(objects(&scene, "gen") > 0 && objects(&scene, "snapshots") < 70);
+    let mut last = 0;
+    for snapshot in &listed {
+        let turn = turn_in(&scene, snapshot, &path);
+        assert!(turn >= last, "snapshots go back");
+        last = turn;
+    }
+    scene.coffer(["verify"]).ok();
+}
+
+#[test]
+fn a_watch_that_is_killed_while_it_thins_loses_nothing_that_is_listed() {
+    let scene = Scene::in_memory();
+    let path = scene.source.join("app.db");
+    let held = app::create(&path, "wal", 1_000_000);
+    let end = Instant::now() + Duration::from_secs(20);
+    let mut kills = 0_u64;
+    let ((), _) = app::writing(&path, |_| {
+        while Instant::now() < end {
+            let mut watch = Watch::start(&scene, &options(path.to_str().unwrap()));
+            watch.next();
+            thread::sleep(Duration::from_millis(500 + kills * 797 % 2500));
+            watch.child.kill().unwrap();
+            drop(watch);
+            kills += 1;
+            let turn = turn_in(&scene, "latest", &path);
+            assert!(turn > 0);
+        }
+    });
+    drop(held);
+    for snapshot in &scene.listed() {
+        turn_in(&scene, snapshot, &path);
+    }
+    assert!(kills > 3, "{kills} kills");
+    // The next prune ends what was begun, and leaves a repository without a finding.
+    scene.coffer(["prune", "--leave-newer", "0s"]).ok();
+    scene.coffer(["verify"]).ok();
+}
