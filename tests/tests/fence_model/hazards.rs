@@ -73,7 +73,17 @@ pub const STORE_CASES: &[Case] = &[
         prunes: &[1, 1],
         ..STEADY
     },
-    Case { name: "three and late packs", delays: &[Delay::Packs], prunes: &[2, 1], ..STEADY },
+    // All at the start is garbage; a second generation, and a prune that deletes what the first gave up.
+    Case {
+        name: "late packs beside a slow delete",
+        state_count: Some(5_973_981),
+        needs: &["", "c"],
+        packs: &[D, G],
+        stored: 0,
+        delays: &[Delay::Packs],
+        prunes: &[2, 1],
+        ..STEADY
+    },
     Case { name: "late segment", state_count: Some(15_999), delays: &[Delay::Segment], ..STEADY },
     Case {
         name: "two and a late segment",
@@ -275,7 +285,7 @@ pub const MISSED: &[(Slip, &str)] = &[
     (Slip::DeleteOwnChoice, "parentG"),
     (Slip::MarkWithoutListing, "leave3"),
     (Slip::LeaveWhileStored, "two steady"),
-    (Slip::PutAgainUnderOneName, "three and late packs"),
+    (Slip::PutAgainUnderOneName, "late packs beside a slow delete"),
     (Slip::ExistsMeansOwn, "late generation"),
     (Slip::MergeBeforeFate, "undo"),
     (Slip::DeleteWithoutFate, "undo"),
@@ -292,5 +302,6 @@ pub const MISSED: &[(Slip, &str)] = &[
     (Slip::PatchEntry, "changed"),
 ];
 
-/// Rules without which no promise breaks, but a prune cannot go on.
-pub const STOPPED: &[(Slip, &str)] = &[(Slip::UndoWithoutPacks, "undo")];
+/// Rules without which no promise breaks, but an undamaged repository stops a prune.
+pub const STOPPED: &[(Slip, &str)] =
+    &[(Slip::UndoWithoutPacks, "undo"), (Slip::ListSnapshotsLast, "listing")];

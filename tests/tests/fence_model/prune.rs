@@ -122,8 +122,8 @@ impl World {
                 out.put("list", "half", Prune { page: Some(state.segments), ..prune });
             }
             Step::Mark => {
-                let paged = self.case.paged;
-                let live = if paged { prune.valid } else { self.live(state, prune.number) };
+                let first = self.case.paged && !self.slips(Slip::ListSnapshotsLast);
+                let live = if first { prune.valid } else { self.live(state, prune.number) };
                 for segments in self.listings(state, prune.page) {
                     self.mark(state, &prune, live, &segments, out);
                 }

@@ -51,6 +51,8 @@ pub enum Slip {
     DeleteOwnChoice,
     /// Prune believes the index without a listing of packs.
     MarkWithoutListing,
+    /// A mark lists the snapshots after the segments.
+    ListSnapshotsLast,
     /// A deleted pack leaves the cumulative set while it is still in the store.
     LeaveWhileStored,
     /// Segments without the deleted packs are written before the fate is known.
