@@ -5,9 +5,13 @@
 //! listed. A crash is a process that never goes on. Rules are shown to be needed by leaving them out one
 //! at a time: then a promise must break.
 //!
-//! These are models of `format-spec/6-snapshots.md`, not of the engine's code. Each case says how many
-//! states it has, so that a change of a model shows. The large ones run with `COFFER_TEST_MODEL=full`
-//! (minutes, and gigabytes of memory).
+//! These are models of `format-spec/6-snapshots.md`, not of the engine's code; where that page says less,
+//! `rules.rs` names what must hold. Each case says how many states it has, so that a change of a model
+//! shows. The large ones run with `COFFER_TEST_MODEL=full` (minutes, and gigabytes of memory).
+//!
+//! Not modelled: closes as differences of each other, forgets that are dropped, roots in records, damaged
+//! generations and closes, listings of packs or of snapshots in parts, two delayed creates at once, bad
+//! packs beside rewriting, differences and parents beside an undone prune.
 
 mod backup;
 mod bare;
