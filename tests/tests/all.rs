@@ -5,6 +5,7 @@ mod commands;
 mod compare;
 mod crashes;
 mod differences;
+mod fence_model;
 mod fuzz_smoke;
 mod harm;
 mod histories;
