@@ -51,14 +51,15 @@ impl Needed {
 /// Is told of a chunk that is needed, and may mark more.
 pub(super) type Each<'e> = dyn FnMut(&ChunkId, &mut Marks<'_>) -> Result<()> + 'e;
 
-/// Walks what `needed` names and calls `each` for every reference not yet in `seen`.
+/// Walks what `needed` names and calls `each` for every reference not yet in `seen`. What `is_known` accepts is passed
+/// over, with everything below it.
 ///
 /// # Errors
 /// `Interrupted`; those of reading nodes, and of `each`, which say what cannot be had and who needs it.
 pub(super) fn walk(
     reader: &ChunkReader<'_>,
     needed: &[&Needed],
-    seen: &mut Marks<'_>,
+    (seen, is_known): (&mut Marks<'_>, &dyn Fn(&ChunkId) -> bool),
     observer: &dyn Observer,
     each: &mut Each<'_>,
 ) -> Result<()> {
@@ -70,7 +71,7 @@ pub(super) fn walk(
                 if observer.is_interrupted() {
                     return Err(Error::new(Kind::Interrupted, "interrupted; nothing was deleted"));
                 }
-                if !seen.insert(&node.id) {
+                if is_known(&node.id) || !seen.insert(&node.id) {
                     return Ok(false);
                 }
                 each(&node.id, seen)?;
@@ -112,7 +113,7 @@ pub(super) fn mark<'s>(
     let any = |_: PackNumber| true;
     let reader = ChunkReader::new(repo, stored.index.clone());
     let mut live = Marks::new(&stored.index);
-    walk(&reader, needed, &mut live, observer, &mut |id, live| {
+    walk(&reader, needed, (&mut live, &|_| false), observer, &mut |id, live| {
         let place = stored.copy(id, &any).ok_or_else(|| absent(id))?;
         for base in stored.index.bases(&place) {
             live.insert(&base.id);

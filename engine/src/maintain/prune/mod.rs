@@ -100,12 +100,15 @@ pub fn prune(
     let prune = Prune { repo, options, observer };
     let mut report = PruneReport::default();
     for _ in 0..TRIES_MAX {
-        let head = repo.view()?.head();
+        let before = (repo.view()?.head(), repo.segments()?);
         match prune.attempt(&mut report) {
             Ok(true) => return Ok(report),
             Ok(false) => {}
-            // What another prune has deleted meanwhile is not lost.
-            Err(error) if may_be_of_another(&error) && repo.view()?.head() != head => {
+            // What another prune has deleted or merged meanwhile is not lost.
+            Err(error)
+                if may_be_of_another(&error)
+                    && (repo.view()?.head(), repo.segments()?) != before =>
+            {
                 observer.event(Event::Note("another prune was first; beginning again"));
             }
             Err(error) => return Err(error),
@@ -174,7 +177,8 @@ impl Prune<'_> {
             return Ok(false);
         }
         let view = repo.view()?;
-        report.rescued = close::close(repo, &view, Some(&Marked { live: &live }), observer)?;
+        let marked = Marked { live: &live, proven_by: now };
+        report.rescued = close::close(repo, &view, Some(&marked), observer)?;
         let view = repo.view()?;
         report.generation = view.closed();
         self.finish_or_hold(&view, report)?;

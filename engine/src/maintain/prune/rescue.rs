@@ -13,6 +13,21 @@ use crate::repo::{ChunkReader, Repository};
 /// What a mark has found, which holds for the process that made it.
 pub(super) struct Marked<'m> {
     pub live: &'m Marks<'m>,
+    /// What was there when everything marked was proven to resolve in packs that are kept.
+    pub proven_by: &'m Stored,
+}
+
+impl Marked<'_> {
+    /// True if every pack that counted then, and is not condemned, counts in `now`: none has vanished or was recorded as
+    /// bad since, so that everything marked still resolves.
+    fn holds(&self, now: &Stored, condemned: &HashSet<PackId>) -> bool {
+        let counts = |id: &PackId| now.index.find_pack(id).is_some_and(|number| now.counts(number));
+        let then = self.proven_by.index.packs();
+        let mut kept = then.filter(|(number, pack)| {
+            self.proven_by.counts(*number) && !condemned.contains(&pack.id)
+        });
+        kept.all(|(_, pack)| counts(&pack.id))
+    }
 }
 
 /// Takes out of `condemned` every pack that is needed for `needed`: afterwards each of its chunks has a copy, and every
@@ -29,12 +44,11 @@ pub(super) fn rescue(
     observer: &dyn Observer,
 ) -> Result<()> {
     let reader = ChunkReader::new(repo, stored.index.clone());
+    let marked = marked.filter(|marked| marked.holds(stored, condemned));
     let mut given_up: HashSet<PackNumber> = stored.numbers(condemned);
     let mut seen = Marks::new(&stored.index);
-    let outcome = walk(&reader, needed, &mut seen, observer, &mut |id, _| {
-        if marked.is_some_and(|marked| marked.live.contains(id)) {
-            return Ok(());
-        }
+    let is_known = |id: &ChunkId| marked.is_some_and(|marked| marked.live.contains(id));
+    let outcome = walk(&reader, needed, (&mut seen, &is_known), observer, &mut |id, _| {
         keep(stored, id, &mut given_up)
     });
     condemned.retain(|pack| {
