@@ -222,13 +222,6 @@ impl<'r> ChunkReader<'r> {
         Ok(Some(prefix))
     }
 
-    /// The place of the frame that the one at `place` needs first: that of its first base, or its own.
-    #[must_use]
-    pub fn needs(&self, place: &Place) -> (PackNumber, u32) {
-        let own = (place.pack, place.frame.position);
-        self.needed_for(&self.index.bases(place)).unwrap_or(own)
-    }
-
     /// The place of the frame that the first of `bases` stands in, if it is known.
     #[must_use]
     pub fn needed_for(&self, bases: &[Base]) -> Option<(PackNumber, u32)> {
