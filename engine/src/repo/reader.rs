@@ -101,24 +101,24 @@ impl<'r> ChunkReader<'r> {
     }
 
     fn read(&self, class: Class, purpose: Purpose, id: &ChunkId) -> Result<Vec<u8>> {
-        self.first_intact(self.places(id)?, class, purpose, id)
+        let mut take = |bytes: &[u8]| Ok(bytes.to_vec());
+        self.first_intact(self.places(id)?, (class, purpose, id), &mut take)
     }
 
-    /// The chunk from the first of `places` that gives it.
-    fn first_intact(
+    /// What `take` makes of the chunk from the first of `places` that gives it.
+    fn first_intact<T>(
         &self,
         places: Vec<Place>,
-        class: Class,
-        purpose: Purpose,
-        id: &ChunkId,
-    ) -> Result<Vec<u8>> {
+        (class, purpose, id): (Class, Purpose, &ChunkId),
+        take: &mut dyn FnMut(&[u8]) -> Result<T>,
+    ) -> Result<T> {
         let mut first_error: Option<Error> = None;
         for place in places {
-            let read = self.cached_frame(&place).and_then(|frame| {
-                self.checked(class, purpose, id, &place, &frame).map(<[u8]>::to_vec)
-            });
-            match read {
-                Ok(bytes) => return Ok(bytes),
+            let taken = self
+                .cached_frame(&place)
+                .and_then(|frame| take(self.checked(class, purpose, id, &place, &frame)?));
+            match taken {
+                Ok(taken) => return Ok(taken),
                 // What may come back weighs more than what is damaged.
                 Err(error) => {
                     first_error = match first_error {
@@ -161,17 +161,20 @@ impl<'r> ChunkReader<'r> {
         }
     }
 
-    /// The plaintext of the frame at `place`, from the cache if it is there.
+    /// The plaintext of the frame at `place`, from the cache if it is there. Of several threads that want it
+    /// one opens it, and the others wait.
     ///
     /// # Errors
     /// As [`ChunkReader::frame`].
     pub fn cached_frame(&self, place: &Place) -> Result<Arc<Vec<u8>>> {
-        let key = (place.pack, place.frame.position);
-        if let Some(frame) = self.cache().get(key) {
-            return Ok(frame);
+        let slot = self.cache().slot(place);
+        let mut opened = slot.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(frame) = &*opened {
+            return Ok(Arc::clone(frame));
         }
+        // The bases of a delta are in full frames, which need no other: nobody waits in a circle.
         let frame = Arc::new(self.frame(place)?);
-        self.cache().insert(key, Arc::clone(&frame));
+        *opened = Some(Arc::clone(&frame));
         Ok(frame)
     }
 
@@ -208,25 +211,10 @@ impl<'r> ChunkReader<'r> {
         let mut prefix = Vec::new();
         for base in bases {
             let copies = self.full_places(&base.id)?;
-            let bytes = self.first_intact(copies, class, Purpose::Data, &base.id)?;
-            let start = base.offset as usize;
-            let range = start.checked_add(base.len as usize).and_then(|end| bytes.get(start..end));
-            let range = range.ok_or_else(|| {
-                Error::new(Kind::Corrupt, format!("base {}: range beyond its end", base.id))
-            })?;
-            if prefix.len().saturating_add(range.len()) > limits::PREFIX_LEN_MAX as usize {
-                return Err(Error::new(Kind::Corrupt, "the bases are longer than a prefix may be"));
-            }
-            prefix.extend_from_slice(range);
+            let mut take = |bytes: &[u8]| add_range(&mut prefix, base, bytes);
+            self.first_intact(copies, (class, Purpose::Data, &base.id), &mut take)?;
         }
         Ok(Some(prefix))
-    }
-
-    /// The place of the frame that the one at `place` needs first: that of its first base, or its own.
-    #[must_use]
-    pub fn needs(&self, place: &Place) -> (PackNumber, u32) {
-        let own = (place.pack, place.frame.position);
-        self.needed_for(&self.index.bases(place)).unwrap_or(own)
     }
 
     /// The place of the frame that the first of `bases` stands in, if it is known.
@@ -280,29 +268,105 @@ pub(super) fn open_frame(
     pack::open_frame(repo.keyring(), &meta, &place.frame, &sealed, prefix)
 }
 
-type FrameKey = (PackNumber, u32);
+/// Adds the range of a chunk's `bytes` that `base` names.
+fn add_range(prefix: &mut Vec<u8>, base: &Base, bytes: &[u8]) -> Result<()> {
+    let start = base.offset as usize;
+    let range = start.checked_add(base.len as usize).and_then(|end| bytes.get(start..end));
+    let range = range.ok_or_else(|| {
+        Error::new(Kind::Corrupt, format!("base {}: range beyond its end", base.id))
+    })?;
+    if prefix.len().saturating_add(range.len()) > limits::PREFIX_LEN_MAX as usize {
+        return Err(Error::new(Kind::Corrupt, "the bases are longer than a prefix may be"));
+    }
+    prefix.extend_from_slice(range);
+    Ok(())
+}
+
+/// A frame's plaintext; none while it was not opened yet, or could not be.
+type Slot = Arc<Mutex<Option<Arc<Vec<u8>>>>>;
+
+struct Kept {
+    key: (PackNumber, u32),
+    /// Bytes of its plaintext, opened or not yet.
+    len: usize,
+    slot: Slot,
+}
 
 /// The most recently used frames, newest last.
 struct FrameCache {
     /// Bytes of their plaintext.
     len_max: usize,
-    frames: Vec<(FrameKey, Arc<Vec<u8>>)>,
+    frames: Vec<Kept>,
 }
 
 impl FrameCache {
-    fn get(&mut self, key: FrameKey) -> Option<Arc<Vec<u8>>> {
-        let position = self.frames.iter().rposition(|(known, _)| *known == key)?;
-        let entry = self.frames.remove(position);
-        let frame = Arc::clone(&entry.1);
-        self.frames.push(entry);
-        Some(frame)
+    fn slot(&mut self, place: &Place) -> Slot {
+        let key = (place.pack, place.frame.position);
+        let kept = match self.frames.iter().rposition(|kept| kept.key == key) {
+            Some(position) => self.frames.remove(position),
+            None => Kept { key, len: place.frame.plain_len as usize, slot: Slot::default() },
+        };
+        let slot = Arc::clone(&kept.slot);
+        self.frames.push(kept);
+        let mut len: usize = self.frames.iter().map(|kept| kept.len).sum();
+        while len > self.len_max && self.frames.len() > 1 {
+            len -= self.frames.remove(0).len;
+        }
+        slot
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Barrier;
+
+    use super::*;
+    use crate::observe::Silent;
+    use crate::repo::testing::Fixture;
+    use crate::store::Store;
+
+    #[test]
+    fn threads_that_want_the_same_frame_open_it_once() {
+        const COUNT: usize = 8;
+        let fixture = Fixture::new();
+        let bytes: Vec<u8> = (0..2000_u32).flat_map(u32::to_le_bytes).collect();
+        fixture.file("a", &bytes);
+        fixture.backup("backup");
+        let repo = fixture.open("read");
+        let reader = repo.reader(&Silent).unwrap();
+        let id = repo.keyring().data_id(Class::Ordinary, &bytes).unwrap();
+        let place = reader.places(&id).unwrap()[0];
+        let begin = Barrier::new(COUNT);
+        let open = || {
+            begin.wait();
+            reader.cached_frame(&place).unwrap()
+        };
+        std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..COUNT).map(|_| scope.spawn(open)).collect();
+            for thread in threads {
+                assert_eq!(*thread.join().unwrap(), bytes);
+            }
+        });
+        assert_eq!(reader.fetched_bytes(), u64::from(place.frame.sealed_len));
     }
 
-    fn insert(&mut self, key: FrameKey, frame: Arc<Vec<u8>>) {
-        self.frames.push((key, frame));
-        let mut len: usize = self.frames.iter().map(|(_, frame)| frame.len()).sum();
-        while len > self.len_max && self.frames.len() > 1 {
-            len -= self.frames.remove(0).1.len();
+    #[test]
+    fn a_frame_that_could_not_be_opened_is_tried_again() {
+        let fixture = Fixture::new();
+        let bytes: Vec<u8> = (0..2000_u32).flat_map(u32::to_le_bytes).collect();
+        fixture.file("a", &bytes);
+        fixture.backup("backup");
+        let repo = fixture.open("read");
+        let reader = repo.reader(&Silent).unwrap();
+        let id = repo.keyring().data_id(Class::Ordinary, &bytes).unwrap();
+        let place = reader.places(&id).unwrap()[0];
+        let name = pack_name(reader.index().pack(place.pack).id);
+        let pack = fixture.memory.get(&name, 1 << 20).unwrap();
+        fixture.memory.delete(&name).unwrap();
+        for _ in 0..2 {
+            assert_eq!(reader.cached_frame(&place).unwrap_err().kind(), Kind::NotFound);
         }
+        fixture.memory.create(&name, &pack).unwrap();
+        assert_eq!(*reader.cached_frame(&place).unwrap(), bytes);
     }
 }

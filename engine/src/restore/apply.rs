@@ -13,7 +13,7 @@ use super::links::Links;
 use super::origin::{FramePlace, PackNumber, Prove};
 use super::report::{Report, add};
 use crate::error::{Error, Kind, Result};
-use crate::model::{MemoryBound, NodeRef};
+use crate::model::{FrameKind, MemoryBound, NodeRef};
 use crate::observe::Action;
 use crate::target::{DatabaseCheck, Durability, FilePlan, Outcome, Target};
 
@@ -30,7 +30,6 @@ const CLONE_LEN_MIN: u64 = 1 << 20;
 /// What gives the bytes of frames and chunks: the part of the origin that threads may use.
 pub(super) struct Bytes<'a> {
     pub(super) frame: &'a (dyn Fn(&super::origin::Place) -> Result<Arc<Vec<u8>>> + Sync + 'a),
-    pub(super) needs: &'a (dyn Fn(&super::origin::Place) -> (PackNumber, u32) + Sync + 'a),
     pub(super) prove: &'a Prove<'a>,
     pub(super) chunk: &'a (dyn Fn(&NodeRef) -> Result<Vec<u8>> + Sync + 'a),
 }
@@ -58,9 +57,7 @@ impl Writer<'_> {
     pub(super) fn write(&self, batch: &mut Batch) {
         batch.pieces.sort_unstable_by_key(|piece| (frame_of(piece), piece.file, piece.at));
         let batch = &*batch;
-        let mut groups: Vec<Group<'_>> =
-            batch.pieces.chunk_by(|a, b| frame_of(a) == frame_of(b)).collect();
-        groups.sort_by_cached_key(|group| group.first().map(|it| (self.bytes.needs)(&it.place)));
+        let groups = groups_of(&batch.pieces);
         let empty: Vec<&BatchFile> = batch
             .files
             .iter()
@@ -384,6 +381,17 @@ fn take<'b, T>(items: &'b [T], next: &AtomicUsize) -> Option<&'b T> {
     items.get(next.fetch_add(1, Ordering::Relaxed))
 }
 
+/// Groups sorted pieces in the order in which their frames are best opened. That is the order of their places; with
+/// differences among them, that of what they hold: chunks that follow each other have their bases in a few frames,
+/// one of each round in which some were stored full, and those are kept.
+fn groups_of(pieces: &[Piece]) -> Vec<Group<'_>> {
+    let mut groups: Vec<_> = pieces.chunk_by(|a, b| frame_of(a) == frame_of(b)).collect();
+    if pieces.iter().any(|piece| piece.place.frame.kind == FrameKind::Delta) {
+        groups.sort_by_key(|group| group.first().map(|piece| (piece.file, piece.at)));
+    }
+    groups
+}
+
 fn frame_of(piece: &Piece) -> (PackNumber, u32) {
     let FramePlace { position, .. } = piece.place.frame;
     (piece.place.pack, position)
@@ -428,5 +436,38 @@ impl Gate {
     fn leave(&self, len: u64) {
         *self.held.lock().unwrap_or_else(PoisonError::into_inner) -= len;
         self.freed.notify_all();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{ChunkId, Class, Codec, Place};
+
+    fn piece(pack: u32, position: u32, kind: FrameKind, (file, at): (u32, u64)) -> Piece {
+        let frame = FramePlace { position, sealed_len: 9, plain_len: 8, kind, codec: Codec::Zstd };
+        let place = Place { pack: PackNumber(pack), frame, offset: 0, len: 8 };
+        let chunk = NodeRef { id: ChunkId([0; 32]), class: Class::Ordinary, height: 0 };
+        Piece { place, chunk, file, skip: 0, len: 8, at }
+    }
+
+    fn order(pieces: &[Piece]) -> Vec<(u32, u32)> {
+        let groups = groups_of(pieces);
+        groups.iter().map(|group| (group[0].place.pack.0, group[0].place.frame.position)).collect()
+    }
+
+    #[test]
+    fn frames_are_opened_by_place_and_with_differences_by_what_they_hold() {
+        let full = FrameKind::Full;
+        let mut pieces = vec![
+            piece(1, 10, full, (0, 0)),
+            piece(1, 10, full, (0, 24)),
+            piece(1, 20, full, (1, 0)),
+            piece(2, 10, full, (0, 8)),
+            piece(3, 10, full, (0, 16)),
+        ];
+        assert_eq!(order(&pieces), [(1, 10), (1, 20), (2, 10), (3, 10)]);
+        pieces[4] = piece(3, 10, FrameKind::Delta, (0, 16));
+        assert_eq!(order(&pieces), [(1, 10), (2, 10), (3, 10), (1, 20)]);
     }
 }

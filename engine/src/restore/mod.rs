@@ -327,8 +327,8 @@ fn run<'a>(
     let (send_planned, planned) = sync_channel(1);
     let (send_written, written) = sync_channel(1);
     let cores = thread::available_parallelism().map_or(1, usize::from);
-    let Origin { frame, needs, prove, chunk, .. } = *origin;
-    let bytes = Bytes { frame, needs, prove, chunk };
+    let Origin { frame, prove, chunk, .. } = *origin;
+    let bytes = Bytes { frame, prove, chunk };
     let thread_count = cores.clamp(1, THREAD_COUNT_MAX);
     let writer = Writer {
         bytes: &bytes,

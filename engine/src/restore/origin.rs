@@ -28,9 +28,6 @@ pub struct Origin<'a> {
     pub place: &'a (dyn Fn(&NodeRef) -> Result<Place> + 'a),
     /// The plaintext of a frame, opened. Called from several threads.
     pub frame: &'a (dyn Fn(&Place) -> Result<Arc<Vec<u8>>> + Sync + 'a),
-    /// The place of a frame that opening the one at a place needs first: its own, or that of its first base.
-    /// Frames are best opened in this order. Called from several threads.
-    pub needs: &'a (dyn Fn(&Place) -> (PackNumber, u32) + Sync + 'a),
     /// Proves that the chunk stands at its place in the frame's plaintext, by naming it again.
     /// Called from several threads.
     pub prove: &'a Prove<'a>,

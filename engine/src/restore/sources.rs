@@ -155,7 +155,6 @@ fn restore_held(
         FrameKind::Full => reader.cached_frame(place),
         FrameKind::Delta => reader.frame(place).map(Arc::new),
     };
-    let needs = |place: &Place| reader.needs(place);
     let prove = |chunk: &NodeRef, place: &Place, plain: &[u8]| {
         reader.checked(chunk.class, Purpose::Data, &chunk.id, place, plain).map(|_| ())
     };
@@ -173,7 +172,6 @@ fn restore_held(
             attributes: &attributes,
             place: &place,
             frame: &frame,
-            needs: &needs,
             prove: &prove,
             is_chunk: &is_chunk,
             chunk: &chunk,

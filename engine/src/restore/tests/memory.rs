@@ -193,7 +193,6 @@ impl Memory {
             attributes: &|xattrs| self.attributes(xattrs),
             place: &|chunk| self.place(chunk),
             frame: &|place| self.frame(place),
-            needs: &|place| (place.pack, place.frame.position),
             prove: &prove,
             is_chunk: &|chunk, bytes| Ok(blake3::hash(bytes) == *chunk.id.as_bytes()),
             chunk: &|chunk| self.copy(chunk),
