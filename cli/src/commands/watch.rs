@@ -2,6 +2,7 @@ use std::sync::Arc;
 
 use coffer_engine::backup::{BackupOptions, BackupSummary, RACY_WINDOW_NS, SourceOptions};
 use coffer_engine::error::{Error, Kind};
+use coffer_engine::repo::OldBytes;
 use coffer_engine::source::sqlite::Clients;
 use coffer_engine::watch::{WatchOptions, watch};
 
@@ -59,6 +60,7 @@ fn backup_options(
         checkpoint_interval: None,
         secret_scan: false,
         deltas: true,
+        old_bytes: OldBytes::default(),
         only_changes: true,
         zstd_level: args.compression.level(),
         racy_window_ns: RACY_WINDOW_NS,

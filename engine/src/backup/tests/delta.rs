@@ -8,50 +8,6 @@ use crate::repo::pack_name;
 use crate::repo::testing::*;
 use crate::store::Store;
 
-/// A table of rows of about 100 bytes, like a database's.
-struct Table {
-    rows: Vec<String>,
-    entropy: Entropy,
-}
-
-impl Table {
-    fn new(count: usize) -> Self {
-        let mut table = Self { rows: Vec::new(), entropy: Entropy::fixed(b"table") };
-        for number in 0..count {
-            let row = table.row(number);
-            table.rows.push(row);
-        }
-        table
-    }
-
-    fn random(&self, end: usize) -> usize {
-        (u64::from_le_bytes(self.entropy.bytes()) % end as u64) as usize
-    }
-
-    fn row(&self, number: usize) -> String {
-        let random: [u8; 8] = self.entropy.bytes();
-        let text = "the same words in every row ".repeat(1 + self.random(3));
-        format!("{number:08}|{:016x}|{text}\n", u64::from_le_bytes(random))
-    }
-
-    /// Changes about one row of 200, and adds one for every 1000.
-    fn change(&mut self) {
-        let count = self.rows.len();
-        for _ in 0..count / 200 {
-            let number = self.random(count);
-            self.rows[number] = self.row(number);
-        }
-        for number in count..count + count / 1000 {
-            let row = self.row(number);
-            self.rows.push(row);
-        }
-    }
-
-    fn bytes(&self) -> Vec<u8> {
-        self.rows.concat().into_bytes()
-    }
-}
-
 /// Backs up a table in rounds; the contents.
 fn rounds(fixture: &Fixture, count: usize, deltas: bool) -> (Vec<Vec<u8>>, Vec<BackupSummary>) {
     let mut table = Table::new(30_000);
@@ -69,13 +25,13 @@ fn rounds(fixture: &Fixture, count: usize, deltas: bool) -> (Vec<Vec<u8>>, Vec<B
     (contents, summaries)
 }
 
-fn read(fixture: &Fixture) -> Vec<Vec<u8>> {
+pub(super) fn read(fixture: &Fixture) -> Vec<Vec<u8>> {
     let snapshots = fixture.read_all().unwrap();
     snapshots.into_iter().map(|mut files| files.swap_remove(0).1).collect()
 }
 
 /// The table in the newest snapshot, whatever became of the older ones.
-fn newest_table(fixture: &Fixture) -> Vec<u8> {
+pub(super) fn newest_table(fixture: &Fixture) -> Vec<u8> {
     let repo = fixture.open("newest");
     let newest = repo.snapshots(true, &Silent).unwrap().pop().unwrap().1;
     let reader = repo.reader(&Silent).unwrap();
@@ -91,9 +47,9 @@ fn newest_table(fixture: &Fixture) -> Vec<u8> {
 }
 
 /// A frame of any pack: the pack, its kind, its chunks and its bases.
-type FrameOf = (PackId, FrameKind, Vec<ChunkId>, Vec<Base>);
+pub(super) type FrameOf = (PackId, FrameKind, Vec<ChunkId>, Vec<Base>);
 
-fn frames(fixture: &Fixture) -> Vec<FrameOf> {
+pub(super) fn frames(fixture: &Fixture) -> Vec<FrameOf> {
     let repo = fixture.open("frames");
     let mut frames = Vec::new();
     for name in fixture.names("index/") {
@@ -109,7 +65,7 @@ fn frames(fixture: &Fixture) -> Vec<FrameOf> {
 }
 
 /// The bases of each frame that is a difference; and the chunks that have a full copy.
-fn deltas(fixture: &Fixture) -> (Vec<Vec<Base>>, HashSet<ChunkId>) {
+pub(super) fn deltas(fixture: &Fixture) -> (Vec<Vec<Base>>, HashSet<ChunkId>) {
     let (mut deltas, mut full) = (Vec::new(), HashSet::new());
     for (_, kind, chunks, bases) in frames(fixture) {
         match kind {
