@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::{SqliteArgs, values};
+use super::{OldBytesArgs, SqliteArgs, values};
 
 const HELP: &str = "\
 Databases are looked at every second. A snapshot of all that are named, at one moment, is made when
@@ -46,4 +46,6 @@ pub struct WatchArgs {
     /// How hard to compress what is stored
     #[arg(long, value_enum, value_name = "HOW", default_value = "default")]
     pub compression: values::Compression,
+    #[command(flatten)]
+    pub old_bytes: OldBytesArgs,
 }

@@ -32,9 +32,10 @@ pub fn run(context: &Context, args: BackupArgs) -> Result<()> {
     sources.extend(tree);
     sources.extend(secrets(&args)?.map(SourceOptions::Secrets));
     let sqlite = databases::options(&args);
+    let old_bytes = settings.old_bytes(args.old_bytes, &context.environment)?;
     let repository = open_or_init(context, &settings, &args)?;
     let dry_run = args.dry_run;
-    let options = options(args, sources, sqlite);
+    let options = BackupOptions { old_bytes, ..options(args, sources, sqlite) };
     let reporter = context.reporter(Task::Backup, dry_run);
     let result = backup(&repository, options, &reporter);
     reporter.clear();

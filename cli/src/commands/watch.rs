@@ -19,6 +19,7 @@ use crate::process;
 pub fn run(context: &Context, args: &WatchArgs) -> Result<()> {
     // Mistakes are told before a password is asked for.
     databases::find(&args.databases)?;
+    let old_bytes = context.settings()?.old_bytes(args.old_bytes, &context.environment)?;
     let repository = context.open()?;
     let options = WatchOptions {
         poll: args.poll,
@@ -32,7 +33,7 @@ pub fn run(context: &Context, args: &WatchArgs) -> Result<()> {
         let found = databases::find(&args.databases)
             .map_err(|failure| Error::new(Kind::Input, failure.message))?;
         let sources = found.into_iter().map(SourceOptions::Sqlite).collect();
-        Ok(backup_options(args, sources, &clients))
+        Ok(BackupOptions { old_bytes, ..backup_options(args, sources, &clients) })
     };
     let mut told = Ok(());
     let mut tell = |summary: &BackupSummary| {
