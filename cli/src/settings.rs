@@ -4,7 +4,10 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Component, Path, PathBuf};
 
-use crate::args::GlobalArgs;
+use clap::ValueEnum;
+use coffer_engine::repo::{OldBytes, OldBytesFrom};
+
+use crate::args::{GlobalArgs, OldBytesArgs, values};
 use crate::credentials;
 use crate::environment::{Environment, Origin};
 use crate::exit::{Failure, Result};
@@ -49,6 +52,30 @@ impl Settings {
                 .hint("name a folder with --state-dir or COFFER_STATE_DIR")
         })?;
         Ok(Self { repository, cache_dir, state_dir })
+    }
+
+    /// Where a backup takes old bytes from: options before the environment, and that before defaults.
+    ///
+    /// # Errors
+    /// A usage failure when a variable is unsound, or there is no cache to take them from.
+    pub fn old_bytes(&self, args: OldBytesArgs, environment: &Environment) -> Result<OldBytes> {
+        const FROM: &str = "COFFER_OLD_BYTES";
+        const LIMIT: &str = "COFFER_OLD_BYTES_LIMIT";
+        let default = OldBytes::default();
+        let from = match args.old_bytes {
+            None => parsed(environment, FROM, |text| values::OldBytes::from_str(text, false))?,
+            given => given,
+        };
+        let limit = match args.old_bytes_limit {
+            None => parsed(environment, LIMIT, values::old_bytes_limit)?,
+            given => given,
+        };
+        let from = from.map_or(default.from, OldBytesFrom::from);
+        if from == OldBytesFrom::Cache && self.cache_dir.is_none() {
+            let what = "old bytes cannot come from the cache: there is none";
+            return Err(Failure::usage(what).hint("name a folder with --cache-dir"));
+        }
+        Ok(OldBytes { from, cached_bytes_max: limit.unwrap_or(default.cached_bytes_max) })
     }
 
     /// Folders that no backup stores.
@@ -149,6 +176,21 @@ fn file_url(rest: &[u8]) -> Result<PathBuf> {
     absolute(Path::new(&OsString::from_vec(decoded)))
 }
 
+/// What a variable says, if it is set.
+fn parsed<T>(
+    environment: &Environment,
+    name: &str,
+    parse: impl FnOnce(&str) -> std::result::Result<T, String>,
+) -> Result<Option<T>> {
+    let Some(value) = environment.get(name) else { return Ok(None) };
+    let text = value.to_string_lossy();
+    let unsound = |why| {
+        let shown = escape::text(&text);
+        Failure::usage(format!("{name} is `{shown}`: {why}"))
+    };
+    parse(&text).map(Some).map_err(unsound)
+}
+
 /// The first of: our own variable, the base directory variable, the home folder, and for a root
 /// without a home (as under systemd) `/var/…`.
 fn base_dir(
@@ -218,6 +260,44 @@ mod tests {
         }
         assert!(absolute(Path::new("")).is_err());
         assert!(absolute(Path::new("/no/such/folder/../x")).is_err());
+    }
+
+    #[test]
+    fn old_bytes_follow_options_then_the_environment() {
+        let settings = |cache: Option<&str>| Settings {
+            repository: "/r".into(),
+            cache_dir: cache.map(Into::into),
+            state_dir: "/s".into(),
+        };
+        let (none, given) = (OldBytesArgs::default(), |from| OldBytesArgs {
+            old_bytes: Some(from),
+            old_bytes_limit: Some(1 << 30),
+        });
+        let empty = Environment::from_pairs::<&str>([]);
+        let set = Environment::from_pairs([
+            ("COFFER_OLD_BYTES", "cache"),
+            ("COFFER_OLD_BYTES_LIMIT", "100M"),
+        ]);
+        let with =
+            |args, environment: &Environment| settings(Some("/c")).old_bytes(args, environment);
+        assert_eq!(with(none, &empty), Ok(OldBytes::default()));
+        let (from, cached_bytes_max) = (OldBytesFrom::Cache, 100 << 20);
+        assert_eq!(with(none, &set), Ok(OldBytes { from, cached_bytes_max }));
+        let (from, cached_bytes_max) = (OldBytesFrom::Repository, 1 << 30);
+        let wanted = Ok(OldBytes { from, cached_bytes_max });
+        assert_eq!(with(given(values::OldBytes::Repository), &set), wanted);
+        assert!(settings(None).old_bytes(none, &empty).is_ok());
+        assert!(settings(None).old_bytes(none, &set).is_err());
+        for (name, value) in [
+            ("COFFER_OLD_BYTES", "somewhere"),
+            ("COFFER_OLD_BYTES_LIMIT", "15M"),
+            ("COFFER_OLD_BYTES_LIMIT", "much"),
+        ] {
+            let environment = Environment::from_pairs([(name, value)]);
+            let failure = with(none, &environment).unwrap_err();
+            assert!(failure.message.contains(name) && failure.message.contains(value));
+            assert_eq!(failure.code.number(), 2);
+        }
     }
 
     #[test]

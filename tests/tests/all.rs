@@ -11,6 +11,7 @@ mod harm;
 mod histories;
 mod limits_of_disks;
 mod manual;
+mod old_bytes;
 mod restoring;
 mod secrets;
 mod shape;

@@ -10,7 +10,7 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::harm::support::{
-    Picture, Ran, Site, assert_objects_are_whole, backup_arguments, grow, noise, put_back,
+    Picture, Ran, Site, assert_objects_are_whole, backup_arguments, grow, noise, put_back, table,
 };
 use small_disk::SmallDisk;
 
@@ -215,4 +215,28 @@ fn a_full_target_is_told_without_temporaries_and_the_restore_goes_on_when_there_
     let unchecked = ["restore", &from, "--target", other.to_str().unwrap(), "--no-space-check"];
     assert_tells_full(&site.home(&unchecked), &other);
     assert_no_temporaries(&other);
+}
+
+#[test]
+fn a_full_disk_under_the_cache_costs_differences_and_no_backup() {
+    let Some(disk) = SmallDisk::mount(4096) else { return };
+    let site = Site::new();
+    let tree = site.path("tree");
+    fs::create_dir(&tree).unwrap();
+    fs::remove_dir_all(site.path("state.cache")).unwrap();
+    std::os::unix::fs::symlink(disk.path(), site.path("state.cache")).unwrap();
+    let arguments = [&backup_arguments(&tree)[..], &["--old-bytes", "cache"]].concat();
+    let backup = |round| {
+        fs::write(tree.join("table"), table(round)).unwrap();
+        let ran = site.home(&arguments).expect(0);
+        site.assert_restores(&ran.snapshot_id().unwrap(), &tree, &Picture::of(&tree));
+        ran
+    };
+    backup(0);
+    for (round, free) in [(1, 0), (2, 8192), (3, 40_000)] {
+        disk.fill_but(free);
+        let ran = backup(round);
+        assert!(free > 0 || ran.err.contains("cache"), "{}", ran.err);
+    }
+    site.stranger(&["verify"]).expect(0);
 }

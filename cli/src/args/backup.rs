@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::{SelectionArgs, SqliteArgs, values};
+use super::{OldBytesArgs, SelectionArgs, SqliteArgs, values};
 
 const HELP: &str = "\
 Excludes use the grammar of .gitignore. A file that cannot be read is told, the rest is stored, and
@@ -89,8 +89,10 @@ pub struct BackupArgs {
     pub compression: values::Compression,
     /// Store all that changed anew, not as differences from what stood at its place before (in databases,
     /// streams, and files above 256 KiB): more to store, less to read for a restore
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["old_bytes", "old_bytes_limit"])]
     pub no_delta: bool,
+    #[command(flatten)]
+    pub old_bytes: OldBytesArgs,
     /// Read every file, whatever the last snapshot says
     #[arg(short, long)]
     pub force: bool,

@@ -11,6 +11,7 @@ mod key;
 mod ls;
 mod man;
 mod mount;
+mod old_bytes;
 mod prune;
 mod restore;
 mod selection;
@@ -37,6 +38,7 @@ pub use key::{KeyAddArgs, KeyArgs, KeyCommand, KeyPasswdArgs, KeyRemoveArgs, New
 pub use ls::LsArgs;
 pub use man::ManArgs;
 pub use mount::MountArgs;
+pub use old_bytes::OldBytesArgs;
 pub use prune::{PruneArgs, PruningArgs};
 pub use restore::{OverwriteArg, RestoreArgs};
 pub use selection::SelectionArgs;
@@ -67,6 +69,9 @@ Environment:
                       a command that prints it; COFFER_KEY_FILE_COMMAND prints the key itself.
   COFFER_CACHE_DIR    folder of the cache (--cache-dir)
   COFFER_STATE_DIR    folder of this host's identity and memory (--state-dir)
+  COFFER_OLD_BYTES    where backups take what changed bytes are differences from (--old-bytes)
+  COFFER_OLD_BYTES_LIMIT
+                      how much of that is kept in the cache (--old-bytes-limit)
 
 With --json, results are lines of JSON on stdout and errors are lines of JSON on stderr.
 
@@ -256,6 +261,9 @@ mod tests {
             "coffer tune --sample much /a",
             "coffer tune --seed x /a",
             "coffer backup /a --tuned f",
+            "coffer backup /a --old-bytes somewhere",
+            "coffer backup /a --old-bytes-limit 15M",
+            "coffer backup /a --no-delta --old-bytes cache",
         ] {
             assert_eq!(parse(line).unwrap_err().exit_code(), 2, "{line}");
         }

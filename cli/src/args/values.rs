@@ -6,6 +6,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::time::Duration;
 
 use coffer_engine::model::MemoryBound;
+use coffer_engine::repo;
 
 /// Parses a size: `4096`, `10M`, `1GiB`, `500kB`. `K M G T` and `KiB …` count by 1024, `kB MB GB TB` by 1000.
 ///
@@ -44,6 +45,22 @@ pub fn memory(text: &str) -> Result<u64, String> {
         return Err(format!(
             "{text} cannot be held: it takes at least {}M",
             MemoryBound::MIN >> 20
+        ));
+    }
+    Ok(bytes)
+}
+
+/// Parses a bound on old bytes in the cache: a size that is of use.
+///
+/// # Errors
+/// When the text is no size, or too small a one.
+pub fn old_bytes_limit(text: &str) -> Result<u64, String> {
+    let bytes = size(text)?;
+    let least = repo::OldBytes::CACHED_BYTES_MIN;
+    if bytes < least {
+        return Err(format!(
+            "{text} is too little to be of use: it takes at least {}M",
+            least >> 20
         ));
     }
     Ok(bytes)
@@ -118,6 +135,27 @@ impl Compression {
             Self::Default => None,
             Self::Max => Some(9),
             Self::Off => Some(0),
+        }
+    }
+}
+
+/// Where old bytes come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum OldBytes {
+    /// From the repository if it is local, otherwise from the cache.
+    Auto,
+    /// From the repository.
+    Repository,
+    /// From the cache of this host, which backups fill; what it lacks is stored full.
+    Cache,
+}
+
+impl From<OldBytes> for repo::OldBytesFrom {
+    fn from(from: OldBytes) -> Self {
+        match from {
+            OldBytes::Auto => Self::Auto,
+            OldBytes::Repository => Self::Repository,
+            OldBytes::Cache => Self::Cache,
         }
     }
 }

@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::{KeepArgs, PruningArgs, SqliteArgs, values};
+use super::{KeepArgs, OldBytesArgs, PruningArgs, SqliteArgs, values};
 
 const HELP: &str = "\
 Databases are looked at every second. A snapshot of all that are named, at one moment, is made when
@@ -50,6 +50,8 @@ pub struct WatchArgs {
     /// How hard to compress what is stored
     #[arg(long, value_enum, value_name = "HOW", default_value = "default")]
     pub compression: values::Compression,
+    #[command(flatten)]
+    pub old_bytes: OldBytesArgs,
     /// Forget and prune when so many snapshots are more than is kept, and once a day
     #[arg(long, value_name = "N", default_value = "2048", conflicts_with = "keep_all")]
     pub thin_after: u64,

@@ -3,7 +3,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use coffer_engine::backup::{BackupOptions, BackupSummary, DatabaseSource, SourceOptions, backup};
-use coffer_engine::repo::Repository;
+use coffer_engine::repo::{OldBytes, Repository};
 use coffer_engine::source::secrets::SecretsSource;
 use coffer_engine::source::sqlite::SqliteOptions;
 use coffer_engine::source::stream::{Input, StreamSource};
@@ -32,9 +32,10 @@ pub fn run(context: &Context, args: BackupArgs) -> Result<()> {
     sources.extend(tree);
     sources.extend(secrets(&args)?.map(SourceOptions::Secrets));
     let sqlite = databases::options(&args);
+    let old_bytes = settings.old_bytes(args.old_bytes, &context.environment)?;
     let repository = open_or_init(context, &settings, &args)?;
     let dry_run = args.dry_run;
-    let options = options(args, sources, sqlite);
+    let options = BackupOptions { old_bytes, ..options(args, sources, sqlite) };
     let reporter = context.reporter(Task::Backup, dry_run);
     let result = backup(&repository, options, &reporter);
     reporter.clear();
@@ -167,6 +168,7 @@ fn options(
         checkpoint_interval: Some(args.checkpoint_interval).filter(|it| !it.is_zero()),
         secret_scan: !args.no_secret_scan,
         deltas: !args.no_delta,
+        old_bytes: OldBytes::default(),
         only_changes: false,
         zstd_level: args.compression.level(),
         racy_window_ns: i64::try_from(args.racy_window.as_nanos()).unwrap_or(i64::MAX),

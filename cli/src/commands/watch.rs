@@ -4,6 +4,7 @@ use std::time::Duration;
 use coffer_engine::backup::{BackupOptions, BackupSummary, RACY_WINDOW_NS, SourceOptions};
 use coffer_engine::error::{Error, Kind};
 use coffer_engine::maintain::Policy;
+use coffer_engine::repo::OldBytes;
 use coffer_engine::source::sqlite::Clients;
 use coffer_engine::watch::{Thinning, WatchOptions, watch};
 
@@ -20,6 +21,7 @@ use crate::process;
 pub fn run(context: &Context, args: &WatchArgs) -> Result<()> {
     // Mistakes are told before a password is asked for.
     databases::find(&args.databases)?;
+    let old_bytes = context.settings()?.old_bytes(args.old_bytes, &context.environment)?;
     let repository = context.open()?;
     let options = WatchOptions {
         poll: args.poll,
@@ -33,7 +35,7 @@ pub fn run(context: &Context, args: &WatchArgs) -> Result<()> {
         let found = databases::find(&args.databases)
             .map_err(|failure| Error::new(Kind::Input, failure.message))?;
         let sources = found.into_iter().map(SourceOptions::Sqlite).collect();
-        Ok(backup_options(args, sources, &clients))
+        Ok(BackupOptions { old_bytes, ..backup_options(args, sources, &clients) })
     };
     let mut told = Ok(());
     let mut tell = |summary: &BackupSummary| {
@@ -78,6 +80,7 @@ fn backup_options(
         checkpoint_interval: None,
         secret_scan: false,
         deltas: true,
+        old_bytes: OldBytes::default(),
         only_changes: true,
         zstd_level: args.compression.level(),
         racy_window_ns: RACY_WINDOW_NS,

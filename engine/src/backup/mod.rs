@@ -31,6 +31,7 @@ pub use run::backup;
 
 use crate::error::SourceError;
 use crate::model::{SnapshotId, Totals};
+use crate::repo::OldBytes;
 use crate::source::secrets::SecretsSource;
 use crate::source::sqlite::SqliteOptions;
 use crate::source::stream::StreamSource;
@@ -115,6 +116,8 @@ pub struct BackupOptions {
     /// Stores changed chunks of databases, streams and long files as differences from what stood at
     /// their place before.
     pub deltas: bool,
+    /// Where what stood there is taken from.
+    pub old_bytes: OldBytes,
     /// Makes no snapshot if all sources are databases, and each is what the last snapshot has of it.
     pub only_changes: bool,
     /// zstd level of this run, −7 to 22, 0 to store data as it is; the repository's when absent.

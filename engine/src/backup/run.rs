@@ -218,8 +218,10 @@ impl Run<'_> {
         };
         let default = Writing::of(context.repo);
         let zstd_level = options.zstd_level.unwrap_or(default.zstd_level);
-        let writing = Writing { zstd_level, dry_run: options.dry_run, deltas: options.deltas };
+        let BackupOptions { dry_run, deltas, old_bytes, .. } = *options;
+        let writing = Writing { zstd_level, dry_run, deltas, old_bytes };
         let written = write(context.repo, context.known, stored, writing, work)?.1;
+        context.repo.tell_cache_notes(self.observer);
         sources.totals.data_added = written.data_added;
         sources.totals.data_stored = written.stored;
         Ok(sources)

@@ -41,13 +41,18 @@ pub enum Shelf {
     Index,
     /// Sealed objects, whole or in part, as they stand in the store.
     Objects,
+    /// Packs of chunks that others may be stored as differences from.
+    Bases,
 }
 
 impl Shelf {
+    const ALL: [Self; 3] = [Self::Index, Self::Objects, Self::Bases];
+
     fn folder(self) -> &'static str {
         match self {
             Self::Index => "index",
             Self::Objects => "objects",
+            Self::Bases => "bases",
         }
     }
 }
@@ -67,7 +72,7 @@ impl Cache {
     pub fn open(dir: &Path, repository: RepositoryId) -> Result<Self> {
         let folder = dir.join(repository.to_string());
         let make = || -> io::Result<()> {
-            for shelf in [Shelf::Index, Shelf::Objects] {
+            for shelf in Shelf::ALL {
                 let path = folder.join(shelf.folder());
                 DirBuilder::new().recursive(true).mode(0o700).create(path)?;
             }
@@ -100,6 +105,33 @@ impl Cache {
         file.read_exact_at(&mut bytes, 0).ok()?;
         let _ = file.set_modified(SystemTime::now());
         Some(bytes)
+    }
+
+    /// The length of a cached file, bytes.
+    #[must_use]
+    pub fn len(&self, shelf: Shelf, name: &str) -> Option<u64> {
+        Some(self.open_file(shelf, name)?.metadata().ok()?.len())
+    }
+
+    /// Reads `len` bytes of a cached file from `offset` on. It is not marked as used.
+    #[must_use]
+    pub fn get_range(&self, shelf: Shelf, name: &str, offset: u64, len: usize) -> Option<Vec<u8>> {
+        let file = self.open_file(shelf, name)?;
+        let end = offset.checked_add(len as u64)?;
+        // Nobody is given memory for what is not there.
+        if end > file.metadata().ok()?.len() {
+            return None;
+        }
+        let mut bytes = vec![0; len];
+        file.read_exact_at(&mut bytes, offset).ok()?;
+        Some(bytes)
+    }
+
+    /// Marks a cached file as used.
+    pub fn touch(&self, shelf: Shelf, name: &str) {
+        if let Some(file) = self.open_file(shelf, name) {
+            let _ = file.set_modified(SystemTime::now());
+        }
     }
 
     /// Keeps `bytes` under `name`, replacing what was there.
@@ -148,8 +180,8 @@ impl Cache {
         names
     }
 
-    /// Removes the files unused for longest until a shelf holds at most `bytes_max`.
-    pub fn trim(&self, shelf: Shelf, bytes_max: u64) {
+    /// Removes the files unused for longest until a shelf holds at most `bytes_max` in `count_max` files.
+    pub fn trim(&self, shelf: Shelf, bytes_max: u64, count_max: usize) {
         let stat = |name: String| {
             let metadata = fs::metadata(self.path(shelf, &name)?).ok()?;
             Some((metadata.modified().ok()?, metadata.len(), name))
@@ -157,12 +189,14 @@ impl Cache {
         let mut files: Vec<_> = self.names(shelf).into_iter().filter_map(stat).collect();
         files.sort_unstable();
         let mut total: u64 = files.iter().map(|file| file.1).sum();
+        let mut count = files.len();
         for (_, len, name) in files {
-            if total <= bytes_max {
+            if total <= bytes_max && count <= count_max {
                 break;
             }
             self.remove(shelf, &name);
             total = total.saturating_sub(len);
+            count -= 1;
         }
     }
 

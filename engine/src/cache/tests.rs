@@ -16,6 +16,10 @@ fn cached_files_come_back_until_they_are_removed() {
     cache.put(Shelf::Objects, "x", b"two");
     assert_eq!(cache.get(Shelf::Objects, "x", 3).unwrap(), b"two");
     assert_eq!(cache.get(Shelf::Objects, "x", 2), None);
+    assert_eq!(cache.len(Shelf::Objects, "x"), Some(3));
+    assert_eq!(cache.get_range(Shelf::Objects, "x", 1, 2).unwrap(), b"wo");
+    assert_eq!(cache.get_range(Shelf::Objects, "x", 2, 2), None);
+    assert_eq!(cache.get_range(Shelf::Objects, "x", u64::MAX, 2), None);
     assert_eq!(cache.get(Shelf::Index, "x", 9), None);
     assert_eq!(&*cache.map(Shelf::Objects, "x").unwrap(), b"two");
     cache.put(Shelf::Objects, "empty", b"");
@@ -39,9 +43,11 @@ fn what_is_unused_for_longest_is_evicted() {
         file.set_modified(SystemTime::now() - Duration::from_secs(1000 * age as u64)).unwrap();
     }
     assert!(cache.get(Shelf::Objects, "oldest", 100).is_some(), "which makes it the newest");
-    cache.trim(Shelf::Objects, 250);
+    cache.trim(Shelf::Objects, 250, usize::MAX);
     assert_eq!(cache.names(Shelf::Objects), ["old", "oldest"]);
-    cache.trim(Shelf::Objects, 0);
+    cache.trim(Shelf::Objects, 250, 1);
+    assert_eq!(cache.names(Shelf::Objects), ["oldest"]);
+    cache.trim(Shelf::Objects, 0, usize::MAX);
     assert!(cache.names(Shelf::Objects).is_empty());
 }
 
@@ -52,7 +58,7 @@ fn a_cache_that_cannot_be_written_is_a_note_and_no_error() {
     fs::remove_dir_all(dir.path()).unwrap();
     cache.put(Shelf::Objects, "x", b"one");
     assert_eq!(cache.get(Shelf::Objects, "x", 9), None);
-    cache.trim(Shelf::Objects, 0);
+    cache.trim(Shelf::Objects, 0, usize::MAX);
     assert_eq!(cache.take_notes().len(), 1);
     assert!(Cache::open(Path::new("/dev/null/x"), RepositoryId([7; 16])).is_err());
 }
@@ -83,5 +89,5 @@ fn a_dropped_draft_leaves_nothing() {
     cache.keep(unnamed, Shelf::Index, "x");
     assert_eq!(cache.take_notes().len(), 1);
     let files = fs::read_dir(dir.path().join(RepositoryId([7; 16]).to_string())).unwrap();
-    assert_eq!(files.count(), 2);
+    assert_eq!(files.count(), 3);
 }

@@ -66,6 +66,12 @@ impl Index {
         }
     }
 
+    /// The same, which keeps at most about `entry_count` entries in memory.
+    #[must_use]
+    pub fn spilling_after(self, entry_count: usize) -> Self {
+        Self { batch_len_max: entry_count, ..self }
+    }
+
     pub(super) fn with(
         mut self,
         cache: Option<&Cache>,

@@ -21,6 +21,10 @@ impl MemoryBound {
     /// The bound unless another is asked for, bytes.
     pub const DEFAULT: u64 = 128 << 20;
 
+    /// Bytes that it takes to keep bases in the cache: a frame of a MiB that waits, one that is sealed and opened
+    /// again, and the table of what is there.
+    pub const KEEPING_LEN: usize = 6 << 20;
+
     /// The largest bound, bytes: more would bring nothing.
     pub const MAX: u64 = 1 << 40;
 
@@ -47,18 +51,25 @@ impl MemoryBound {
         count(self.free() / 5, 1).min(64 << 20)
     }
 
+    /// The same, when bases are read from the cache and kept there, which takes its part of that. At least what a
+    /// frame of them has.
+    #[must_use]
+    pub fn cached_bases_len(self) -> usize {
+        self.bases_len().saturating_sub(Self::KEEPING_LEN).max(1 << 20)
+    }
+
     fn free(self) -> u64 {
         self.0.saturating_sub(FIXED_LEN)
     }
 
     /// Frames of `frame_len` bytes that may be compressed, sealed and verified at once: each stands
     /// there as plaintext, compressed and sealed, takes `state_len` bytes for a compressor, and for
-    /// every two of them a buffer waits for the next. With differences among them, frames of bases are kept
-    /// besides, and each takes at least what one of those does. At least 1.
+    /// every two of them a buffer waits for the next. With differences among them, `bases_len` bytes are for bases
+    /// besides, and each takes at least what a difference does. At least 1.
     #[must_use]
-    pub fn frame_count(self, frame_len: usize, state_len: u64, has_deltas: bool) -> usize {
+    pub fn frame_count(self, frame_len: usize, state_len: u64, bases_len: Option<usize>) -> usize {
         let each = (frame_len as u64).saturating_mul(7) / 2;
-        let (least, kept) = if has_deltas { (DELTA_LEN, self.bases_len()) } else { (0, 0) };
+        let (least, kept) = bases_len.map_or((0, 0), |len| (DELTA_LEN, len));
         let room = (self.free() / 16 * 11).saturating_sub(kept as u64);
         count(room, each.max(least).saturating_add(state_len)).max(1)
     }
@@ -105,9 +116,10 @@ mod tests {
             for (frame_len, state_len) in
                 [(64 << 10, 0), (1 << 20, 0), (4 << 20, 0), (4 << 20, 12 << 20)]
             {
-                for has_deltas in [false, true] {
-                    let count = memory.frame_count(frame_len, state_len, has_deltas);
-                    let kept = if has_deltas { memory.bases_len() } else { 0 };
+                let with_cache = memory.cached_bases_len() + MemoryBound::KEEPING_LEN;
+                for bases_len in [None, Some(memory.bases_len()), Some(with_cache)] {
+                    let count = memory.frame_count(frame_len, state_len, bases_len);
+                    let kept = bases_len.unwrap_or(0);
                     let frames = (count * 3 + count / 2) as u64 * frame_len as u64;
                     let states = count as u64 * state_len;
                     let parts = memory.batch_count(2 << 20) * (4 << 20);
@@ -120,8 +132,8 @@ mod tests {
             assert!(FIXED_LEN + 2 * memory.plain_len() + memory.bases_len() as u64 <= bound);
         }
         assert_eq!(MemoryBound::new(1), MemoryBound::new(MemoryBound::MIN));
-        assert_eq!(MemoryBound::new(MemoryBound::MIN).frame_count(4 << 20, 0, true), 1);
-        assert_eq!(MemoryBound::default().frame_count(4 << 20, 0, false), 4);
+        assert_eq!(MemoryBound::new(MemoryBound::MIN).frame_count(4 << 20, 0, Some(0)), 1);
+        assert_eq!(MemoryBound::default().frame_count(4 << 20, 0, None), 4);
         assert_eq!(MemoryBound::new(u64::MAX), MemoryBound::new(MemoryBound::MAX));
     }
 }

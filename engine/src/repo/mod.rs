@@ -24,7 +24,7 @@ mod writer;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-pub use bases::{Older, OlderContent};
+pub use bases::{OldBytes, OldBytesFrom, Older, OlderContent};
 pub use cut::{cut, reader_count};
 pub use fencing::forget_name;
 pub use heads::Head;
@@ -196,10 +196,15 @@ impl Repository {
             Err(error) => Err(error),
         };
         let index = Index::open(self.cache.as_ref(), segments, &load)?;
+        self.tell_cache_notes(observer);
+        Ok(index)
+    }
+
+    /// Tells what could not be done in the cache since it was last told.
+    pub fn tell_cache_notes(&self, observer: &dyn Observer) {
         for note in self.cache.iter().flat_map(Cache::take_notes) {
             observer.event(Event::Note(&note));
         }
-        Ok(index)
     }
 
     /// Loads one index segment.

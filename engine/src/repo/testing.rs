@@ -1,11 +1,11 @@
 //! A repository in memory for the tests of the modules above.
 
 use std::fs;
-use std::path::Path as FilePath;
+use std::path::{Path as FilePath, PathBuf};
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::{InitOptions, OpenOptions, Repository, Tuning};
+use super::{InitOptions, OldBytes, OpenOptions, Repository, Tuning};
 use crate::backup::{BackupOptions, BackupSummary, RACY_WINDOW_NS, SourceOptions, backup};
 use crate::crypto::{Credential, KdfStrength, Place, Secret32, object_hash};
 use crate::error::Result;
@@ -25,16 +25,24 @@ pub(crate) struct Fixture {
     pub memory: Arc<MemoryStore>,
     state: tempfile::TempDir,
     pub source: tempfile::TempDir,
+    /// Where caches are; none at first.
+    pub cache_dir: Option<PathBuf>,
     /// Each opening is a second later than the one before.
     openings: AtomicI64,
 }
 
 impl Fixture {
     pub(crate) fn new() -> Self {
+        Self::with_keys("init")
+    }
+
+    /// A repository whose id and keys come from `seed`.
+    pub(crate) fn with_keys(seed: &str) -> Self {
         let fixture = Self {
             memory: Arc::new(MemoryStore::new()),
             state: tempfile::tempdir().unwrap(),
             source: tempfile::tempdir().unwrap(),
+            cache_dir: None,
             openings: AtomicI64::new(0),
         };
         let options = InitOptions {
@@ -42,7 +50,7 @@ impl Fixture {
             label: String::new(),
             host: "host".to_owned(),
             tuning: Tuning::default(),
-            open: fixture.options("init"),
+            open: fixture.options(seed),
         };
         Repository::init(fixture.memory.clone(), options, &Silent).unwrap();
         fixture
@@ -51,7 +59,7 @@ impl Fixture {
     fn options(&self, seed: &str) -> OpenOptions {
         OpenOptions {
             credentials: vec![Credential::KeyFile(Secret32::new([7; 32]))],
-            cache_dir: None,
+            cache_dir: self.cache_dir.clone(),
             state_dir: self.state.path().to_owned(),
             entropy: Entropy::fixed(seed.as_bytes()),
             clock: Clock::fixed(
@@ -160,6 +168,7 @@ pub(crate) fn tree_options(root: &FilePath) -> BackupOptions {
         secret_scan: true,
         only_changes: false,
         deltas: true,
+        old_bytes: OldBytes::default(),
         zstd_level: None,
         racy_window_ns: RACY_WINDOW_NS,
         tool: "test".to_owned(),
@@ -336,5 +345,99 @@ impl Observer for Heard {
     }
     fn is_interrupted(&self) -> bool {
         self.interrupted.load(std::sync::atomic::Ordering::SeqCst)
+    }
+}
+
+/// A table of rows of about 100 bytes, like a database's.
+pub(crate) struct Table {
+    pub rows: Vec<String>,
+    entropy: Entropy,
+}
+
+impl Table {
+    pub(crate) fn new(count: usize) -> Self {
+        let mut table = Self { rows: Vec::new(), entropy: Entropy::fixed(b"table") };
+        for number in 0..count {
+            let row = table.row(number);
+            table.rows.push(row);
+        }
+        table
+    }
+
+    pub(crate) fn random(&self, end: usize) -> usize {
+        (u64::from_le_bytes(self.entropy.bytes()) % end as u64) as usize
+    }
+
+    pub(crate) fn row(&self, number: usize) -> String {
+        let random: [u8; 8] = self.entropy.bytes();
+        let text = "the same words in every row ".repeat(1 + self.random(3));
+        format!("{number:08}|{:016x}|{text}\n", u64::from_le_bytes(random))
+    }
+
+    /// Changes about one row of 200, and adds one for every 1000.
+    pub(crate) fn change(&mut self) {
+        let count = self.rows.len();
+        for _ in 0..count / 200 {
+            let number = self.random(count);
+            self.rows[number] = self.row(number);
+        }
+        for number in count..count + count / 1000 {
+            let row = self.row(number);
+            self.rows.push(row);
+        }
+    }
+
+    pub(crate) fn bytes(&self) -> Vec<u8> {
+        self.rows.concat().into_bytes()
+    }
+}
+
+/// What is done once, in the middle of something else.
+pub(crate) type Hook = Mutex<Option<Box<dyn FnOnce() + Send>>>;
+
+/// A store that is dear to read; it tells which objects were read in part.
+pub(crate) struct FarStore {
+    pub inner: Arc<dyn Store>,
+    pub read: Mutex<Vec<String>>,
+    /// Runs when the first pack of a run begins.
+    pub at_stage: Hook,
+}
+
+impl FarStore {
+    pub(crate) fn new(inner: Arc<dyn Store>) -> Arc<Self> {
+        Arc::new(Self { inner, read: Mutex::default(), at_stage: Mutex::default() })
+    }
+}
+
+impl Store for FarStore {
+    fn location(&self) -> String {
+        self.inner.location()
+    }
+    fn is_local(&self) -> bool {
+        false
+    }
+    fn get(&self, name: &str, len_max: u64) -> Result<Vec<u8>> {
+        self.inner.get(name, len_max)
+    }
+    fn get_range(&self, name: &str, offset: u64, len: usize) -> Result<Vec<u8>> {
+        self.read.lock().unwrap().push(name.to_owned());
+        self.inner.get_range(name, offset, len)
+    }
+    fn len(&self, name: &str) -> Result<Option<u64>> {
+        self.inner.len(name)
+    }
+    fn stage(&self) -> Result<Staged> {
+        let hook = self.at_stage.lock().unwrap().take();
+        hook.into_iter().for_each(|hook| hook());
+        self.inner.stage()
+    }
+    fn publish(&self, staged: Staged, name: &str) -> Result<Creation> {
+        self.inner.publish(staged, name)
+    }
+    fn list(&self, prefix: &str, each: &mut Listed<'_>) -> Result<()> {
+        self.inner.list(prefix, each)
+    }
+    fn delete(&self, name: &str) -> Result<()> {
+        self.inner.delete(name)
     }
 }

@@ -1,9 +1,12 @@
 //! Writing chunks: gather into frames, compress, seal, verify, pack, put, index.
 //!
 //! Three threads joined by short queues: the caller gathers, one thread compresses and seals (its
-//! frames in parallel), one puts packs and index segments. The order of frames is the order of calls.
+//! frames in parallel), one puts packs and index segments. The order of frames is the order of calls. Where old
+//! bytes come from the cache, a fourth keeps what later runs need there.
 
+mod cached;
 mod delta;
+mod dry_run;
 mod framer;
 mod putter;
 mod secret;
@@ -11,21 +14,21 @@ mod secret;
 mod tests;
 
 use std::collections::HashSet;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 
 use secret::SecretIds;
 
-use super::bases::Older;
+use super::bases::{CachedBases, OldBytes, OldBytesFrom, Older};
 use super::tuning::FRAME_LEN;
 use super::{Relied, Repository, Usable};
 use crate::error::{Error, Kind, Result};
 use crate::index::Index;
 use crate::limits;
 use crate::model::{
-    Base, BuildIdHasher, Chunk, ChunkId, Class, Codec, Footer, Frame, FrameKind, PackId, PackInfo,
-    Place, Purpose,
+    Base, BuildIdHasher, Chunk, ChunkId, Class, FrameKind, PackInfo, Place, Purpose,
 };
 
 /// Frames that may wait between the caller and the sealing thread.
@@ -63,13 +66,17 @@ pub struct Writing {
     pub dry_run: bool,
     /// Stores changed chunks as differences; never at level 0.
     pub deltas: bool,
+    /// Where what they are differences from is read.
+    pub old_bytes: OldBytes,
 }
 
 impl Writing {
-    /// As the repository was made.
+    /// As the repository was made, with old bytes from the repository: a prune has read them already.
     #[must_use]
     pub fn of(repo: &Repository) -> Self {
-        Self { zstd_level: repo.config().zstd_level, dry_run: false, deltas: true }
+        let old_bytes = OldBytes { from: OldBytesFrom::Repository, ..OldBytes::default() };
+        let zstd_level = repo.config().zstd_level;
+        Self { zstd_level, dry_run: false, deltas: true, old_bytes }
     }
 
     fn has_deltas(&self) -> bool {
@@ -104,11 +111,14 @@ impl Known<'_> {
     /// Where a usable full copy of a chunk stands; its pack is noted as relied on.
     #[must_use]
     pub fn full_place(&self, id: &ChunkId) -> Option<Place> {
-        let place = self.place(id).filter(|place| {
-            place.frame.kind == FrameKind::Full && self.usable.contains(place.pack)
-        })?;
+        let place = self.full_copy(id)?;
         self.relied.mark(place.pack);
         Some(place)
+    }
+
+    fn full_copy(&self, id: &ChunkId) -> Option<Place> {
+        self.place(id)
+            .filter(|place| place.frame.kind == FrameKind::Full && self.usable.contains(place.pack))
     }
 
     fn resolves(&self, place: &Place) -> bool {
@@ -153,6 +163,8 @@ enum JobKind {
     Alone,
     Base,
     Delta,
+    /// Stored already: for the cache of old bytes alone.
+    Cached,
 }
 
 /// One frame on its way to a pack.
@@ -203,6 +215,8 @@ pub struct ChunkWriter<'r> {
     stored: &'r AtomicU64,
     dry_run: bool,
     deltas: bool,
+    /// None if old bytes are read from the repository.
+    cached: Option<Arc<CachedBases<'r>>>,
 }
 
 /// Runs `work` with a writer; returns when everything given to it is stored and indexed.
@@ -226,11 +240,14 @@ pub fn write<'r, T>(
         // Not bounded: the writer looks at it before each chunk, and must never be waited for.
         let (told, finished) = unbounded();
         let (of_framer, of_putter) = (repo.entropy().split(), repo.entropy().split());
+        let cached = cached::open(repo, writing);
+        let kept = cached.clone().map(|cached| cached::keep(scope, cached, repo.entropy().split()));
+        let for_deltas = cached.clone();
         let framer = scope.spawn(move || {
             let zstd_level = writing.zstd_level;
             let entropy = of_framer;
-            let deltas = delta::Deltas::new(repo, known, writing);
-            framer::Framer { repo, zstd_level, entropy, outputs, told, stored, deltas }
+            let deltas = delta::Deltas::new(repo, known, writing, for_deltas);
+            framer::Framer { repo, zstd_level, entropy, outputs, told, stored, deltas, kept }
                 .run(&job_queue)
         });
         let putter = scope.spawn(move || putter::run(repo, &of_putter, &output_queue));
@@ -249,6 +266,7 @@ pub fn write<'r, T>(
             stored,
             dry_run: writing.dry_run,
             deltas: writing.has_deltas(),
+            cached,
         };
         let outcome = work(&mut writer);
         let flushed = writer.flush();
@@ -268,6 +286,10 @@ pub fn write<'r, T>(
 fn frame_len(repo: &Repository) -> usize {
     let len = repo.config().frame_len.clamp(*FRAME_LEN.start(), *FRAME_LEN.end());
     usize::try_from(len).unwrap_or(usize::MAX)
+}
+
+fn base_frame_len(frame_len: usize) -> usize {
+    frame_len.min(BASE_FRAME_LEN)
 }
 
 impl<'r> ChunkWriter<'r> {
@@ -304,11 +326,14 @@ impl<'r> ChunkWriter<'r> {
         kept: Kept<'_>,
     ) -> Result<bool> {
         self.note_secret(class, Purpose::Data, id, plain);
+        let kept = if class == Class::Ordinary { kept } else { Kept::Alone };
         if self.contains(&id) {
+            if matches!(kept, Kept::After(_)) {
+                self.keep_known(id, plain)?;
+            }
             return Ok(false);
         }
         self.added = self.added.saturating_add(plain.len() as u64);
-        let kept = if class == Class::Ordinary { kept } else { Kept::Alone };
         self.gather(class, Purpose::Data, (id, plain), kept)?;
         Ok(true)
     }
@@ -318,7 +343,13 @@ impl<'r> ChunkWriter<'r> {
         self.deltas
             && plain.len() <= limits::PREFIX_LEN_MAX as usize
             && (1..=u64::from(limits::PREFIX_LEN_MAX)).contains(&older.prefix_len())
-            && older.bases.iter().all(|base| self.known.full_place(&base.id).is_some())
+            && older.bases.iter().all(|base| self.is_base(&base.id))
+    }
+
+    /// True if a full copy of the chunk may be relied on, and its bytes can be had.
+    fn is_base(&self, id: &ChunkId) -> bool {
+        self.cached.as_ref().is_none_or(|cached| cached.contains(id))
+            && self.known.full_place(id).is_some()
     }
 
     /// Names a node and takes it unless it is known.
@@ -389,12 +420,23 @@ impl<'r> ChunkWriter<'r> {
         let target = match (purpose, kind) {
             (Purpose::Metadata, _) => METADATA_FRAME_LEN,
             (_, JobKind::Alone) => self.frame_len,
-            (_, JobKind::Base) => self.frame_len.min(BASE_FRAME_LEN),
+            (_, JobKind::Base | JobKind::Cached) => base_frame_len(self.frame_len),
             (_, JobKind::Delta) => DELTA_FRAME_LEN,
         };
-        let is_for =
-            |frame: &FrameJob| (frame.class, frame.purpose, frame.kind) == (class, purpose, kind);
-        let mut position = self.frames.iter().position(is_for);
+        self.add((class, purpose, kind), target, (Chunk { id, len }, plain), older)?;
+        self.seen.insert(id);
+        Ok(())
+    }
+
+    /// Adds a chunk to the frame of its kind, after the one before was sent on if it is full.
+    fn add(
+        &mut self,
+        (class, purpose, kind): (Class, Purpose, JobKind),
+        target: usize,
+        (chunk, plain): (Chunk, &[u8]),
+        older: &Older,
+    ) -> Result<()> {
+        let mut position = self.position((class, purpose, kind));
         if let Some(full) = position
             && self.frames[full].is_full(plain.len(), older, target)
         {
@@ -408,33 +450,13 @@ impl<'r> ChunkWriter<'r> {
             self.frames.push(FrameJob { class, purpose, kind, plain, chunks, older });
             self.frames.len() - 1
         });
-        self.frames[position].add(Chunk { id, len }, plain, older);
-        self.seen.insert(id);
+        self.frames[position].add(chunk, plain, older);
         Ok(())
     }
 
-    /// Remembers a chunk that is not stored; what would be a frame of them leaves memory.
-    fn imagine(&mut self, id: ChunkId) {
-        self.seen.insert(id);
-        if self.seen.len() < FRAME_CHUNK_COUNT_MAX {
-            return;
-        }
-        let chunks: Vec<Chunk> = self.seen.drain().map(|id| Chunk { id, len: 1 }).collect();
-        let frame = Frame {
-            sealed_len: 0,
-            plain_len: 0,
-            chunk_count: u32::try_from(chunks.len()).unwrap_or(u32::MAX),
-            base_count: 0,
-            kind: FrameKind::Full,
-            codec: Codec::Raw,
-            level: 0,
-        };
-        let (class, purpose) = (Class::Ordinary, Purpose::Data);
-        let footer = Footer { class, purpose, frames: vec![frame], chunks, bases: Vec::new() };
-        // No other such pack has this chunk.
-        let id = PackId(id.0);
-        let (pack_len, footer_sealed_len, epoch, salt) = (0, 0, 0, [0; 32]);
-        self.own.add(&PackInfo { id, pack_len, footer_sealed_len, epoch, salt, footer });
+    fn position(&self, wanted: (Class, Purpose, JobKind)) -> Option<usize> {
+        let is_for = |frame: &FrameJob| (frame.class, frame.purpose, frame.kind) == wanted;
+        self.frames.iter().position(is_for)
     }
 
     fn flush(&mut self) -> Result<()> {

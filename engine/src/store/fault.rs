@@ -125,6 +125,10 @@ impl Store for FaultStore {
         self.inner.location()
     }
 
+    fn is_local(&self) -> bool {
+        self.inner.is_local()
+    }
+
     fn get(&self, name: &str, len_max: u64) -> Result<Vec<u8>> {
         self.run(Operation::Get, || self.inner.get(name, len_max))
     }

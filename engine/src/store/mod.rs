@@ -37,6 +37,12 @@ pub trait Store: Send + Sync {
     /// Tells a human where the store is, without secrets.
     fn location(&self) -> String;
 
+    /// True if reading something back costs next to nothing: no slow line, and no fee. Else what a backup
+    /// compares with comes from the cache of this host.
+    fn is_local(&self) -> bool {
+        true
+    }
+
     /// Reads a whole object of at most `len_max` bytes.
     ///
     /// # Errors

@@ -1,56 +1,12 @@
 use std::collections::HashSet;
 
 use super::fence::backup_beside;
-use crate::backup::{BackupSummary, backup};
+use crate::backup::{BackupOptions, BackupSummary, backup};
 use crate::model::*;
 use crate::observe::Silent;
 use crate::repo::pack_name;
 use crate::repo::testing::*;
 use crate::store::Store;
-
-/// A table of rows of about 100 bytes, like a database's.
-struct Table {
-    rows: Vec<String>,
-    entropy: Entropy,
-}
-
-impl Table {
-    fn new(count: usize) -> Self {
-        let mut table = Self { rows: Vec::new(), entropy: Entropy::fixed(b"table") };
-        for number in 0..count {
-            let row = table.row(number);
-            table.rows.push(row);
-        }
-        table
-    }
-
-    fn random(&self, end: usize) -> usize {
-        (u64::from_le_bytes(self.entropy.bytes()) % end as u64) as usize
-    }
-
-    fn row(&self, number: usize) -> String {
-        let random: [u8; 8] = self.entropy.bytes();
-        let text = "the same words in every row ".repeat(1 + self.random(3));
-        format!("{number:08}|{:016x}|{text}\n", u64::from_le_bytes(random))
-    }
-
-    /// Changes about one row of 200, and adds one for every 1000.
-    fn change(&mut self) {
-        let count = self.rows.len();
-        for _ in 0..count / 200 {
-            let number = self.random(count);
-            self.rows[number] = self.row(number);
-        }
-        for number in count..count + count / 1000 {
-            let row = self.row(number);
-            self.rows.push(row);
-        }
-    }
-
-    fn bytes(&self) -> Vec<u8> {
-        self.rows.concat().into_bytes()
-    }
-}
 
 /// Backs up a table in rounds; the contents.
 fn rounds(fixture: &Fixture, count: usize, deltas: bool) -> (Vec<Vec<u8>>, Vec<BackupSummary>) {
@@ -69,13 +25,13 @@ fn rounds(fixture: &Fixture, count: usize, deltas: bool) -> (Vec<Vec<u8>>, Vec<B
     (contents, summaries)
 }
 
-fn read(fixture: &Fixture) -> Vec<Vec<u8>> {
+pub(super) fn read(fixture: &Fixture) -> Vec<Vec<u8>> {
     let snapshots = fixture.read_all().unwrap();
     snapshots.into_iter().map(|mut files| files.swap_remove(0).1).collect()
 }
 
 /// The table in the newest snapshot, whatever became of the older ones.
-fn newest_table(fixture: &Fixture) -> Vec<u8> {
+pub(super) fn newest_table(fixture: &Fixture) -> Vec<u8> {
     let repo = fixture.open("newest");
     let newest = repo.snapshots(true, &Silent).unwrap().pop().unwrap().1;
     let reader = repo.reader(&Silent).unwrap();
@@ -91,9 +47,9 @@ fn newest_table(fixture: &Fixture) -> Vec<u8> {
 }
 
 /// A frame of any pack: the pack, its kind, its chunks and its bases.
-type FrameOf = (PackId, FrameKind, Vec<ChunkId>, Vec<Base>);
+pub(super) type FrameOf = (PackId, FrameKind, Vec<ChunkId>, Vec<Base>);
 
-fn frames(fixture: &Fixture) -> Vec<FrameOf> {
+pub(super) fn frames(fixture: &Fixture) -> Vec<FrameOf> {
     let repo = fixture.open("frames");
     let mut frames = Vec::new();
     for name in fixture.names("index/") {
@@ -109,7 +65,7 @@ fn frames(fixture: &Fixture) -> Vec<FrameOf> {
 }
 
 /// The bases of each frame that is a difference; and the chunks that have a full copy.
-fn deltas(fixture: &Fixture) -> (Vec<Vec<Base>>, HashSet<ChunkId>) {
+pub(super) fn deltas(fixture: &Fixture) -> (Vec<Vec<Base>>, HashSet<ChunkId>) {
     let (mut deltas, mut full) = (Vec::new(), HashSet::new());
     for (_, kind, chunks, bases) in frames(fixture) {
         match kind {
@@ -280,4 +236,119 @@ fn bases_that_are_damaged_unnoticed_cost_space_and_no_byte() {
     fixture.backup("second");
     assert!(deltas(&fixture).0.is_empty());
     assert!(newest_table(&fixture) == table.bytes());
+}
+
+/// A table in three states, of which the second stands both full and as differences: two hosts stored it at once.
+/// The packs that have it as differences, and those that have it full with their index segments.
+struct Twofold {
+    fixture: Fixture,
+    table: Table,
+    differences: HashSet<PackId>,
+    full: HashSet<PackId>,
+    full_segments: Vec<String>,
+}
+
+impl Twofold {
+    fn new() -> Self {
+        let fixture = Fixture::new();
+        let mut table = Table::new(30_000);
+        let packs = || -> HashSet<PackId> { fixture.packs(Purpose::Data).into_iter().collect() };
+        let segments = || -> HashSet<String> { fixture.names("index/").into_iter().collect() };
+        let put = |name: &str, table: &Table, deltas: bool| {
+            fixture.file("table", &table.bytes());
+            let (host, repo) = (name.to_owned(), fixture.open(name));
+            let host = if deltas { "host".to_owned() } else { host };
+            backup(&repo, BackupOptions { host, deltas, ..fixture.tree() }, &Silent).unwrap();
+        };
+        put("first", &table, true);
+        table.change();
+        let (packs_before, segments_before) = (packs(), segments());
+        put("second", &table, true);
+        let differences = &packs() - &packs_before;
+        // The other host has loaded its index before that.
+        let hidden: Vec<(String, Vec<u8>)> = (&segments() - &segments_before)
+            .into_iter()
+            .map(|name| (name.clone(), fixture.memory.get(&name, u64::MAX).unwrap()))
+            .collect();
+        hidden.iter().for_each(|(name, _)| fixture.memory.delete(name).unwrap());
+        let segments_before = segments();
+        put("beside", &table, false);
+        let full = &(&packs() - &packs_before) - &differences;
+        let full_segments = (&segments() - &segments_before).into_iter().collect();
+        hidden.iter().for_each(|(name, bytes)| fixture.memory.tamper(name, bytes.clone()));
+        Self { fixture, table, differences, full, full_segments }
+    }
+
+    fn backup(&mut self, seed: &str) {
+        self.table.change();
+        self.fixture.file("table", &self.table.bytes());
+        self.fixture.backup(seed);
+    }
+
+    /// The chunks of the packs in frames of this kind.
+    fn chunks(&self, packs: &HashSet<PackId>, kind: FrameKind) -> HashSet<ChunkId> {
+        let of = |frame: &FrameOf| packs.contains(&frame.0) && frame.1 == kind;
+        frames(&self.fixture).into_iter().filter(of).flat_map(|frame| frame.2).collect()
+    }
+
+    fn lose_full(&self, with_index: bool) {
+        self.full.iter().for_each(|pack| self.fixture.memory.delete(&pack_name(*pack)).unwrap());
+        let segments = self.full_segments.iter().filter(|_| with_index);
+        segments.for_each(|name| self.fixture.memory.delete(name).unwrap());
+    }
+}
+
+#[test]
+fn a_base_that_stands_full_and_as_a_difference_is_its_full_copy() {
+    for with_index in [false, true] {
+        let mut twofold = Twofold::new();
+        let second = twofold.table.bytes();
+        let twice = &twofold.chunks(&twofold.differences, FrameKind::Delta)
+            & &twofold.chunks(&twofold.full, FrameKind::Full);
+        assert!(twice.len() > 5, "{} chunks stand twice", twice.len());
+        twofold.backup("third");
+        let (bases, _) = deltas(&twofold.fixture);
+        let relied = bases.iter().flatten().filter(|base| twice.contains(&base.id)).count();
+        assert!(relied > 5, "{relied} bases stand twice");
+        assert!(newest_table(&twofold.fixture) == twofold.table.bytes());
+
+        // What named it as base is damaged; itself it is still there, as a difference from the first.
+        twofold.lose_full(with_index);
+        let repo = twofold.fixture.open("read");
+        let reader = repo.reader(&Silent).unwrap();
+        let read_all = |state: usize| {
+            let snapshots = repo.snapshots(true, &Silent).unwrap();
+            let (mut read, mut damage) = (Vec::new(), None);
+            let source = &snapshots[state].1.sources[0];
+            let entries = reader.entries(&[source], &[], &mut |_, entry| {
+                if entry.path.name() == b"table" {
+                    damage = reader.write_file(&entry, &mut read).err();
+                }
+                Ok(true)
+            });
+            entries.unwrap();
+            (read, damage)
+        };
+        let (read, damage) = read_all(1);
+        assert!(damage.is_none() && read == second, "{damage:?}");
+        let (_, damage) = read_all(3);
+        let damage = damage.expect("the full copy is gone");
+        assert!(damage.kind().is_damage());
+        let word = if with_index { "has no full copy" } else { "pack" };
+        assert!(damage.to_string().contains(word), "{damage}");
+    }
+}
+
+#[test]
+fn a_chunk_known_only_as_a_difference_becomes_no_base() {
+    let mut twofold = Twofold::new();
+    twofold.backup("third");
+    twofold.lose_full(true);
+    let known: HashSet<PackId> = twofold.fixture.packs(Purpose::Data).into_iter().collect();
+    twofold.backup("fourth");
+    assert!(newest_table(&twofold.fixture) == twofold.table.bytes());
+    let (_, full) = deltas(&twofold.fixture);
+    let new = frames(&twofold.fixture).into_iter().filter(|frame| !known.contains(&frame.0));
+    let bases: Vec<Base> = new.flat_map(|frame| frame.3).collect();
+    assert!(bases.iter().all(|base| full.contains(&base.id)));
 }

@@ -6,6 +6,7 @@ use crate::crypto::Keyring;
 use crate::error::{Error, Kind, Result};
 use crate::model::{Base, ChunkId, Class, PackNumber, Place, Purpose};
 use crate::pack;
+use crate::repo::bases::CachedBases;
 use crate::repo::{Known, Repository, reader};
 
 /// Bytes of base chunks of one frame in memory at most; with more it is stored full.
@@ -25,6 +26,8 @@ struct Kept {
 pub(in crate::repo) struct BaseLoader<'r> {
     repo: &'r Repository,
     known: Known<'r>,
+    /// What is read instead of the repository.
+    cached: Option<Arc<CachedBases<'r>>>,
     /// Plaintext of frames kept, bytes: chunks that follow each other have their bases in frames of all the
     /// rounds in which one of them was stored full.
     len_max: usize,
@@ -33,8 +36,15 @@ pub(in crate::repo) struct BaseLoader<'r> {
 }
 
 impl<'r> BaseLoader<'r> {
-    pub(in crate::repo) fn new(repo: &'r Repository, known: Known<'r>) -> Self {
-        Self { repo, known, len_max: repo.memory().bases_len(), opened: Mutex::default() }
+    pub(in crate::repo) fn new(
+        repo: &'r Repository,
+        known: Known<'r>,
+        cached: Option<Arc<CachedBases<'r>>>,
+    ) -> Self {
+        let memory = repo.memory();
+        let len_max =
+            cached.as_ref().map_or_else(|| memory.bases_len(), |_| memory.cached_bases_len());
+        Self { repo, known, cached, len_max, opened: Mutex::default() }
     }
 
     /// The chunks that `bases` are ranges of, each once.
@@ -59,10 +69,16 @@ impl<'r> BaseLoader<'r> {
 
     fn chunk(&self, id: &ChunkId) -> Result<Vec<u8>> {
         let absent = || Error::new(Kind::Corrupt, format!("base {id} has no full copy"));
-        let place = self.known.full_place(id).ok_or_else(absent)?;
+        let stored = self.known.full_place(id).ok_or_else(absent)?;
+        let place = match &self.cached {
+            Some(cached) => cached.place(id).ok_or_else(absent)?,
+            None => stored,
+        };
         let opened = self.opened(&place);
-        let frame = opened
-            .get_or_init(|| reader::open_frame(self.repo, self.known.index, &place, None).ok());
+        let frame = opened.get_or_init(|| match &self.cached {
+            Some(cached) => cached.open_frame(&place),
+            None => reader::open_frame(self.repo, self.known.index, &place, None).ok(),
+        });
         if frame.is_none() {
             // It may be had the next time.
             self.lock().retain(|kept| kept.key != key_of(&place));

@@ -2,6 +2,8 @@
 //! against which they are stored as differences.
 
 mod align;
+mod cached;
+mod kept;
 mod load;
 mod ranges;
 #[cfg(test)]
@@ -11,6 +13,8 @@ use std::collections::VecDeque;
 use std::ops::Range;
 
 use align::{Align, OldChunk};
+pub(super) use cached::CachedBases;
+pub use cached::{OldBytes, OldBytesFrom};
 pub(super) use load::BaseLoader;
 
 use super::Known;

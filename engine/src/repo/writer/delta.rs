@@ -7,7 +7,7 @@ use crate::error::Result;
 use crate::frame::{self, Compressed};
 use crate::model::Base;
 use crate::pack::NewFrame;
-use crate::repo::bases::BaseLoader;
+use crate::repo::bases::{BaseLoader, CachedBases};
 use crate::repo::{Known, Repository, Tuning};
 
 /// A difference that grows by less than one part in so many is taken for one that does not.
@@ -23,12 +23,17 @@ pub(super) struct Deltas<'r> {
 }
 
 impl<'r> Deltas<'r> {
-    pub(super) fn new(repo: &'r Repository, known: Known<'r>, writing: Writing) -> Self {
+    pub(super) fn new(
+        repo: &'r Repository,
+        known: Known<'r>,
+        writing: Writing,
+        cached: Option<Arc<CachedBases<'r>>>,
+    ) -> Self {
         // The quicker strategies of zstd lose sight of a prefix as long as this: at level 1 a difference
         // takes as much as the frame itself.
         let may_be = writing.has_deltas() && known.index.entry_count() > 0;
         let zstd_level = writing.zstd_level.max(Tuning::default().zstd_level);
-        Self { repo, known, bases: BaseLoader::new(repo, known), zstd_level, may_be }
+        Self { repo, known, bases: BaseLoader::new(repo, known, cached), zstd_level, may_be }
     }
 
     /// True if there is anything that a difference could be from.
@@ -39,10 +44,10 @@ impl<'r> Deltas<'r> {
     /// The job as a frame: a delta, or full if its bases cannot be had or the time has come.
     pub(super) fn compress(&self, job: FrameJob, full: &Full<'_>) -> Result<framer::Compressed> {
         let Some((compressed, prefix)) = self.delta(&job) else { return full(job) };
-        let FrameJob { class, purpose, plain, chunks, older, .. } = job;
+        let FrameJob { class, purpose, kind, plain, chunks, older } = job;
         let prefix = Some(Arc::new(prefix));
         let frame = NewFrame { compressed, chunks, bases: older.bases, prefix };
-        Ok((class, purpose, frame, plain))
+        Ok(framer::Compressed { class, purpose, kind, frame, room: plain })
     }
 
     /// The difference, with the bytes to prove it by; none if the job is better stored anew.

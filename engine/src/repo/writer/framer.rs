@@ -11,7 +11,7 @@ use super::delta::Deltas;
 use super::{FrameJob, Job, JobKind, Then};
 use crate::error::{Error, Kind, Result};
 use crate::frame;
-use crate::model::{Class, Entropy, PackInfo, Purpose};
+use crate::model::{Class, Entropy, MemoryBound, PackInfo, Purpose};
 use crate::pack::{NewFrame, PackBuilder, SealedFrame};
 use crate::repo::tuning::PACK_LEN;
 use crate::repo::{Repository, Tuning};
@@ -48,6 +48,8 @@ pub(super) struct Framer<'r> {
     /// Bytes put into packs.
     pub stored: &'r AtomicU64,
     pub deltas: Deltas<'r>,
+    /// Takes what the cache of old bytes is to have; none if there is none.
+    pub kept: Option<Sender<NewFrame>>,
 }
 
 impl<'r> Framer<'r> {
@@ -80,7 +82,13 @@ impl<'r> Framer<'r> {
 }
 
 /// A frame, with memory to open it in.
-pub(super) type Compressed = (Class, Purpose, NewFrame, Vec<u8>);
+pub(super) struct Compressed {
+    pub class: Class,
+    pub purpose: Purpose,
+    pub kind: JobKind,
+    pub frame: NewFrame,
+    pub room: Vec<u8>,
+}
 
 /// Frames in work. They go through both steps in the order of their coming, so that places in packs
 /// do not depend on which thread is quicker.
@@ -118,8 +126,7 @@ impl<'r> Line<'_, '_, '_, 'r> {
         let repo = self.framer.repo;
         let frame_len = usize::try_from(repo.config().frame_len).unwrap_or(usize::MAX);
         let state_len = frame::extra_state_len(self.framer.zstd_level);
-        let has_deltas = self.framer.deltas.may_be();
-        let room = repo.memory().frame_count(frame_len, state_len, has_deltas);
+        let room = repo.memory().frame_count(frame_len, state_len, self.framer.bases_len());
         let at_once = rayon::current_num_threads().saturating_mul(2).min(room);
         let (no_job, none_compressed, none_sealed) = (never(), never(), never());
         let mut has_ended = false;
@@ -184,7 +191,12 @@ impl<'r> Line<'_, '_, '_, 'r> {
         self.compressing.push_back(spawn(self.pool, move || compress(job, level, room)));
     }
 
-    fn place(&mut self, (class, purpose, frame, room): Compressed) -> Result<()> {
+    fn place(&mut self, compressed: Compressed) -> Result<()> {
+        let Compressed { class, purpose, kind, frame, room } = compressed;
+        self.framer.keep(kind, &frame);
+        if kind == JobKind::Cached {
+            return Ok(());
+        }
         let keyring = self.framer.repo.keyring();
         let pack = self.open_pack(class, purpose)?;
         let placed = pack.builder.place(frame)?;
@@ -266,6 +278,24 @@ impl<'r> Line<'_, '_, '_, 'r> {
 }
 
 impl Framer<'_> {
+    /// Bytes of memory for bases; none if there are none.
+    fn bases_len(&self) -> Option<usize> {
+        let memory = self.repo.memory();
+        match &self.kept {
+            Some(_) => Some(memory.cached_bases_len() + MemoryBound::KEEPING_LEN),
+            None => self.deltas.may_be().then(|| memory.bases_len()),
+        }
+    }
+
+    /// Hands on what later chunks may be differences from.
+    fn keep(&self, kind: JobKind, frame: &NewFrame) {
+        let is_base = kind != JobKind::Alone && frame.prefix.is_none();
+        if let Some(kept) = self.kept.as_ref().filter(|_| is_base) {
+            // A closed queue means that no more is kept.
+            let _ = kept.send(frame.clone());
+        }
+    }
+
     fn write(&self, staged: &mut Staged, bytes: &[u8]) -> Result<()> {
         staged.append(bytes)?;
         self.stored.fetch_add(bytes.len() as u64, Ordering::Relaxed);
@@ -292,12 +322,13 @@ fn panicked() -> Error {
 }
 
 fn compress(job: FrameJob, level: i32, room: Vec<u8>) -> Result<Compressed> {
-    let (compressed, room) = match (job.class, job.purpose, level) {
-        (Class::S, ..) | (_, Purpose::Data, 0) => (frame::raw(job.plain)?, room),
-        (_, _, 0) => frame::compress_in(job.plain, Tuning::default().zstd_level, room)?,
-        _ => frame::compress_in(job.plain, level, room)?,
+    let FrameJob { class, purpose, kind, plain, chunks, .. } = job;
+    let (compressed, room) = match (class, purpose, level) {
+        (Class::S, ..) | (_, Purpose::Data, 0) => (frame::raw(plain)?, room),
+        (_, _, 0) => frame::compress_in(plain, Tuning::default().zstd_level, room)?,
+        _ => frame::compress_in(plain, level, room)?,
     };
-    Ok((job.class, job.purpose, NewFrame::full(compressed, job.chunks), room))
+    Ok(Compressed { class, purpose, kind, frame: NewFrame::full(compressed, chunks), room })
 }
 
 /// Varies a target by up to 12 % either way, so that lengths of packs tell nothing of their content.

@@ -1,0 +1,105 @@
+//! Packs of old bytes in the making.
+
+use std::io::Write;
+
+use super::cached::FILE_COUNT_MAX;
+use crate::cache::{Cache, Draft, Shelf};
+use crate::error::{Error, Kind, Result};
+use crate::limits;
+use crate::model::{Class, Entropy, Purpose};
+use crate::pack::{NewFrame, PackBuilder, SealedFrame};
+use crate::repo::Repository;
+
+/// Chunks after which a pack is finished, well below the limit of the format.
+const PACK_CHUNK_COUNT: usize = 65_536;
+
+/// Puts frames into packs of the cache, one after the other.
+pub(super) struct Keeper<'k> {
+    repo: &'k Repository,
+    cache: &'k Cache,
+    /// Bytes of all of them at most, those of other processes included; and of one, about.
+    bytes_max: u64,
+    pack_len: u64,
+    /// Bytes that may still be kept: beyond, a run would only drop what it has kept itself.
+    left: u64,
+    entropy: &'k Entropy,
+    open: Option<OpenPack>,
+    rooms: [Vec<u8>; 2],
+}
+
+struct OpenPack {
+    builder: PackBuilder,
+    draft: Draft,
+}
+
+impl<'k> Keeper<'k> {
+    pub(super) fn new(
+        repo: &'k Repository,
+        cache: &'k Cache,
+        (bytes_max, pack_len): (u64, u64),
+        entropy: &'k Entropy,
+    ) -> Self {
+        let (open, rooms) = (None, Default::default());
+        Self { repo, cache, bytes_max, pack_len, left: bytes_max, entropy, open, rooms }
+    }
+
+    /// Adds a frame, if it may be read alone; the bytes that the cache has more of now.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub(super) fn add(&mut self, frame: NewFrame) -> Result<u64> {
+        let is_base = frame.prefix.is_none() && frame.bases.is_empty();
+        if !is_base || frame.compressed.plain_len > limits::PREFIX_LEN_MAX || self.left == 0 {
+            return Ok(0);
+        }
+        let mut pack = match self.open.take() {
+            Some(pack) => pack,
+            None => self.begin()?,
+        };
+        let placed = pack.builder.place(frame)?;
+        let sealed = placed.seal(self.repo.keyring(), std::mem::take(&mut self.rooms))?;
+        let SealedFrame { bytes, rooms: [payload, _] } = sealed;
+        pack.draft.write_all(&bytes).map_err(unwritten)?;
+        pack.builder.append(&bytes);
+        self.rooms = [bytes, payload];
+        let is_full =
+            pack.builder.len() >= self.pack_len || pack.builder.chunk_count() >= PACK_CHUNK_COUNT;
+        self.open = Some(pack);
+        if is_full { self.finish() } else { Ok(0) }
+    }
+
+    /// Gives the open pack its name, if there is one; the bytes that the cache has more of now.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub(super) fn finish(&mut self) -> Result<u64> {
+        let Some(OpenPack { builder, mut draft }) = self.open.take() else { return Ok(0) };
+        let (tail, info) = builder.finish(self.repo.keyring())?;
+        draft.write_all(&tail).and_then(|()| draft.sync()).map_err(unwritten)?;
+        let Some(before) = self.bytes_max.checked_sub(info.pack_len) else { return Ok(0) };
+        self.cache.trim(Shelf::Bases, before, FILE_COUNT_MAX - 1);
+        if !self.cache.keep(draft, Shelf::Bases, &info.id.to_string()) {
+            return Err(Error::new(Kind::Unavailable, "a file got no name"));
+        }
+        // What a further pack takes is not to be taken from this run's.
+        self.left = self.left.saturating_sub(info.pack_len);
+        if self.left < 2 * self.pack_len {
+            self.left = 0;
+        }
+        Ok(info.pack_len)
+    }
+
+    fn begin(&self) -> Result<OpenPack> {
+        let keyring = self.repo.keyring();
+        let sealer = keyring.new_pack(self.entropy, Class::Ordinary, Purpose::Data)?;
+        let builder = PackBuilder::new(sealer);
+        let no_draft = || Error::new(Kind::Unavailable, "a file cannot be made");
+        let mut draft = self.cache.draft().ok_or_else(no_draft)?;
+        draft.write_all(&builder.header()).map_err(unwritten)?;
+        Ok(OpenPack { builder, draft })
+    }
+}
+
+fn unwritten(error: std::io::Error) -> Error {
+    Error::io("writing a file", error)
+}
