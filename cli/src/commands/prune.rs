@@ -37,7 +37,7 @@ pub fn options(how: &PruningArgs, dry_run: bool) -> PruneOptions {
     PruneOptions {
         bounds: Bounds { garbage_percent_max: how.max_unused, rewrite_bytes_max: how.max_rewrite },
         young: how.leave_newer,
-        hold: how.hold.unwrap_or_default(),
+        hold: how.hold,
         dry_run,
     }
 }

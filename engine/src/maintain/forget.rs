@@ -189,7 +189,11 @@ pub fn undo(repo: &Repository, names: &[String]) -> Result<Vec<SnapshotId>> {
     let view = repo.view()?;
     let valid = repo.valid_objects(&view)?;
     for sid in &sids {
-        let is_listed = |object: &&SnapshotRef| object.sid == *sid;
+        let objects = forgotten.last(sid).map_or(&[][..], |last| &last.objects);
+        let is_listed = |object: &&SnapshotRef| {
+            let named = ForgottenObject { generation: object.generation, hash: object.hash };
+            object.sid == *sid && objects.contains(&named)
+        };
         let Some(object) = valid.iter().find(is_listed) else {
             let what = format!(
                 "snapshot {sid}: too late, a prune has dropped it; `coffer prune --undo` brings it back if that prune \

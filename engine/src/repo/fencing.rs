@@ -77,20 +77,26 @@ impl Repository {
         let place = Place::number(close.number);
         let bytes = self.seal_control(ObjectKind::Close, &place, &cbor, &name)?;
         let first = self.put_first(&name, &bytes)?;
-        self.put_copy(&name, &first)
+        if first == bytes {
+            return self.put_copy(&name, &bytes);
+        }
+        self.complete_close(close.number)
     }
 
-    /// Completes the second copy of the close of a generation, which a crash may have left out.
+    /// Completes the second copy of the close of a generation, which a crash may have left out, if the first is intact.
     ///
     /// # Errors
-    /// As [`Repository::put_close`].
+    /// Those of the store.
     pub fn complete_close(&self, number: u64) -> Result<()> {
         let name = format!("gen/{number}.close");
-        match self.store.get(&name, limits::GENERATION_LEN_MAX) {
-            Ok(bytes) => self.put_copy(&name, &bytes),
-            // The copy stands for it.
-            Err(error) if error.kind().is_damage() => Ok(()),
-            Err(error) => Err(error),
+        if self.store.len(&format!("{name}.copy"))?.is_some() {
+            return Ok(());
+        }
+        let bytes = self.store.get(&name, limits::GENERATION_LEN_MAX)?;
+        match self.keyring().open_signed(ObjectKind::Close, &Place::number(number), &bytes) {
+            Ok(_) => self.put_copy(&name, &bytes),
+            // Only this one is left, and it is for `check` to tell.
+            Err(_) => Ok(()),
         }
     }
 

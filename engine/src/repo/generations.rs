@@ -106,12 +106,25 @@ impl Repository {
     /// # Errors
     /// `Corrupt` for a damaged forget, and those of the store.
     pub fn forgotten(&self, of: &dyn Fn(&SnapshotId) -> bool) -> Result<Forgotten> {
+        let mut names = self.forget_names()?;
+        names.retain(|(sid, _)| of(sid));
         let mut forgets = Vec::new();
-        for (sid, k) in self.forget_names()?.into_iter().filter(|(sid, _)| of(sid)) {
+        for name in &names {
+            if let Some(forget) = self.forgets.get(name) {
+                forgets.push(forget);
+                continue;
+            }
+            let (sid, k) = *name;
             match self.load_forget(sid, k) {
-                Ok(forget) => forgets.push(forget),
-                // A prune dropped it since the listing, long after it took effect.
-                Err(_) if self.store.len(&super::forget_name(&sid, k))?.is_none() => {}
+                Ok(forget) => {
+                    self.forgets.insert(*name, &forget);
+                    forgets.push(forget);
+                }
+                // A prune drops those of snapshots that are long gone, and all of a snapshot or none.
+                Err(_) if self.store.len(&super::forget_name(&sid, k))?.is_none() => {
+                    let what = format!("forgets of {sid} were dropped meanwhile; run it again");
+                    return Err(Error::new(Kind::Unavailable, what));
+                }
                 Err(error) => return Err(error),
             }
         }

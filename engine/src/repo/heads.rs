@@ -8,8 +8,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::Repository;
 use crate::error::Result;
 use crate::fence::{View, newest_of_each_run};
-use crate::model::{Snapshot, SnapshotRef, SnapshotState, SourceStatus};
+use crate::model::{Forget, Snapshot, SnapshotId, SnapshotRef, SnapshotState, SourceStatus};
 use crate::observe::{Event, Observer};
+
+/// Forgets kept in memory at most: 10 MB.
+const FORGETS_MAX: usize = 65_536;
 
 /// A snapshot without its sources.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,6 +67,24 @@ impl Heads {
 
     fn replace(&self, heads: HashMap<SnapshotRef, Arc<Head>>) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = heads;
+    }
+}
+
+/// Forgets that were loaded: objects never change.
+#[derive(Default)]
+pub(super) struct Forgets(Mutex<HashMap<(SnapshotId, u64), Forget>>);
+
+impl Forgets {
+    pub(super) fn get(&self, name: &(SnapshotId, u64)) -> Option<Forget> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
+    }
+
+    pub(super) fn insert(&self, name: (SnapshotId, u64), forget: &Forget) {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.len() >= FORGETS_MAX {
+            known.clear();
+        }
+        known.insert(name, forget.clone());
     }
 }
 

@@ -42,13 +42,16 @@ pub use writer::{ChunkWriter, Kept, Known, Writing, Written, write};
 use crate::cache::{Cache, StateDir};
 use crate::chunk::standard_profiles;
 use crate::crypto::{Author, Keyring};
-use crate::error::Result;
+use crate::error::{Error, Kind, Result};
 use crate::index::Index;
 use crate::model::{
     Clock, ConfigBody, Entropy, MemoryBound, PackInfo, Profile, RepositoryId, SegmentId,
 };
 use crate::observe::{Event, Observer};
 use crate::store::Store;
+
+/// How often segments are listed again because some vanished.
+const LISTINGS_MAX: u64 = 3;
 
 /// A repository that one credential has unlocked.
 pub struct Repository {
@@ -62,6 +65,7 @@ pub struct Repository {
     state: StateDir,
     folders: Vec<PathBuf>,
     heads: heads::Heads,
+    forgets: heads::Forgets,
 }
 
 impl Repository {
@@ -158,7 +162,43 @@ impl Repository {
     /// # Errors
     /// `Corrupt` for a damaged segment, `Unavailable` when the store does not answer.
     pub fn load_index(&self, observer: &dyn Observer) -> Result<Index> {
-        self.load_index_of(&self.segments()?, observer)
+        // A prune merges segments beside a command: what vanished since the listing stands in another by now.
+        for _ in 0..LISTINGS_MAX {
+            let segments = self.segments()?;
+            match self.load_index_of(&segments, &|id| self.is_absent(id), observer) {
+                Err(error) if error.kind() == Kind::Conflict && self.segments()? != segments => {}
+                outcome => return outcome,
+            }
+        }
+        self.load_index_of(&self.segments()?, &|_| Ok(false), observer)
+    }
+
+    fn is_absent(&self, id: SegmentId) -> Result<bool> {
+        Ok(self.store.len(&format!("index/{id}"))?.is_none())
+    }
+
+    /// Makes the index that `segments`, ascending, tell of from nothing but them. A damaged one is told to `observer`
+    /// and passed over.
+    ///
+    /// # Errors
+    /// `Unavailable` if one has vanished since it was listed; those of the store.
+    pub fn rebuild_index(
+        &self,
+        segments: &[(SegmentId, u64)],
+        observer: &dyn Observer,
+    ) -> Result<Index> {
+        let load = |id| match self.load_segment(id) {
+            Ok(packs) => Ok(Some(packs)),
+            Err(error) if error.kind() == Kind::NotFound => {
+                Err(Error::new(Kind::Unavailable, error.to_string()))
+            }
+            Err(error) if error.kind().is_damage() => {
+                observer.event(Event::Finding(&error.to_string()));
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        };
+        Index::rebuild(self.cache_folder().as_deref(), segments, &load)
     }
 
     /// The index segments in the store, each with its length in bytes, ascending.
@@ -177,17 +217,18 @@ impl Repository {
         Ok(segments)
     }
 
-    /// Loads the index that `segments`, ascending, tell of.
-    ///
-    /// # Errors
-    /// As [`Repository::load_index`].
-    pub fn load_index_of(
+    /// Loads the index that `segments`, ascending, tell of; `Conflict` if `is_gone` says so of one that cannot be loaded.
+    fn load_index_of(
         &self,
         segments: &[(SegmentId, u64)],
+        is_gone: &dyn Fn(SegmentId) -> Result<bool>,
         observer: &dyn Observer,
     ) -> Result<Index> {
         let load = |id| match self.load_segment(id) {
             Ok(packs) => Ok(Some(packs)),
+            Err(error) if error.kind() == Kind::NotFound && is_gone(id)? => {
+                Err(Error::new(Kind::Conflict, error.to_string()))
+            }
             // What the segment told of is stored again by the next backup; what needs it fails by name.
             Err(error) if error.kind().is_damage() => {
                 observer.event(Event::Finding(&error.to_string()));

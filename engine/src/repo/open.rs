@@ -1,7 +1,7 @@
 //! Opening a repository, and remembering how far it had come.
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::{Repository, keys};
 use crate::cache::{Cache, StateDir};
@@ -18,6 +18,10 @@ use crate::store::Store;
 const AUTHOR: &str = "author";
 /// The state file of what was seen last.
 const SEEN: &str = "seen";
+/// The state file of a hold: a generation, and until when.
+const HELD: &str = "held";
+/// What was seen is read, changed and written by one thread at a time.
+static SEEING: Mutex<()> = Mutex::new(());
 
 /// How a repository is opened.
 pub struct OpenOptions {
@@ -94,6 +98,7 @@ impl Repository {
             state,
             folders,
             heads: super::heads::Heads::default(),
+            forgets: super::heads::Forgets::default(),
         };
         repo.refuse_rollback(&seen)?;
         Ok(repo)
@@ -134,6 +139,7 @@ impl Repository {
     /// # Errors
     /// Those of the state folder.
     pub fn remember(&self, object: &SnapshotRef, head: HashedNumber) -> Result<()> {
+        let _one = SEEING.lock().unwrap_or_else(PoisonError::into_inner);
         let generation =
             load_seen(&self.state)?.generation.filter(|seen| seen.number > head.number);
         let seen = Seen {
@@ -149,10 +155,33 @@ impl Repository {
     /// # Errors
     /// Those of the state folder.
     pub fn remember_generation(&self, head: HashedNumber) -> Result<()> {
+        let _one = SEEING.lock().unwrap_or_else(PoisonError::into_inner);
         let known = load_seen(&self.state)?;
         let later = known.generation.filter(|seen| seen.number > head.number);
         let seen = Seen { generation: Some(later.unwrap_or(head)), ..known };
         self.state.put(SEEN, encode_seen(&seen).as_bytes())
+    }
+
+    /// Until when what a generation gave up is held, as this host was told; nanoseconds since
+    /// 1970-01-01T00:00:00 UTC.
+    ///
+    /// # Errors
+    /// Those of the state folder.
+    pub fn held_until(&self, generation: u64) -> Result<Option<i64>> {
+        let Some(bytes) = self.state.get(HELD)? else { return Ok(None) };
+        let text = String::from_utf8_lossy(&bytes);
+        let held = text.trim_end().split_once(' ').and_then(|(number, until)| {
+            Some((number.parse::<u64>().ok()?, until.parse::<i64>().ok()?))
+        });
+        Ok(held.filter(|(number, _)| *number == generation).map(|(_, until)| until))
+    }
+
+    /// Remembers until when what a generation gave up is held.
+    ///
+    /// # Errors
+    /// Those of the state folder.
+    pub fn remember_hold(&self, generation: u64, until_ns: i64) -> Result<()> {
+        self.state.put(HELD, format!("{generation} {until_ns}\n").as_bytes())
     }
 
     /// Remembers the ring, after it has changed.

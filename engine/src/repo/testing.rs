@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::{InitOptions, OldBytes, OpenOptions, Repository, Tuning};
 use crate::backup::{BackupOptions, BackupSummary, RACY_WINDOW_NS, SourceOptions, backup};
 use crate::crypto::{Credential, KdfStrength, Place, Secret32, object_hash};
-use crate::error::Result;
+use crate::error::{Error, Kind, Result};
 use crate::format;
 use crate::model::*;
 use crate::observe::{Event, Observer, Silent};
@@ -269,6 +269,45 @@ impl Store for HookStore {
     }
     fn modified_ns(&self, name: &str) -> Result<Option<i64>> {
         self.inner.modified_ns(name)
+    }
+    fn delete(&self, name: &str) -> Result<()> {
+        self.inner.delete(name)
+    }
+}
+
+/// A store that does not take objects of some names: it is as if the process ended there.
+pub(crate) struct RefusingStore {
+    pub inner: Arc<dyn Store>,
+    pub refuses: fn(&str) -> bool,
+}
+
+impl Store for RefusingStore {
+    fn location(&self) -> String {
+        self.inner.location()
+    }
+    fn get(&self, name: &str, len_max: u64) -> Result<Vec<u8>> {
+        self.inner.get(name, len_max)
+    }
+    fn get_range(&self, name: &str, offset: u64, len: usize) -> Result<Vec<u8>> {
+        self.inner.get_range(name, offset, len)
+    }
+    fn len(&self, name: &str) -> Result<Option<u64>> {
+        self.inner.len(name)
+    }
+    fn create(&self, name: &str, bytes: &[u8]) -> Result<Creation> {
+        if (self.refuses)(name) {
+            return Err(Error::new(Kind::Unavailable, format!("{name} is refused on purpose")));
+        }
+        self.inner.create(name, bytes)
+    }
+    fn stage(&self) -> Result<Staged> {
+        self.inner.stage()
+    }
+    fn publish(&self, staged: Staged, name: &str) -> Result<Creation> {
+        self.inner.publish(staged, name)
+    }
+    fn list(&self, prefix: &str, each: &mut Listed<'_>) -> Result<()> {
+        self.inner.list(prefix, each)
     }
     fn delete(&self, name: &str) -> Result<()> {
         self.inner.delete(name)

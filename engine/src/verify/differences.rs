@@ -67,7 +67,7 @@ impl Differences {
         self.held_len >= HELD_LEN_MAX
     }
 
-    /// Checks all that wait. A frame whose base is lost is a finding, but its pack is not bad.
+    /// Checks all that wait. A frame whose base is lost is not bad, and no finding unless something needs it.
     ///
     /// # Errors
     /// Those of the store; `Interrupted`.
@@ -97,12 +97,15 @@ impl Differences {
                     kind if !kind.is_damage() => return Err(error),
                     _ => {}
                 }
+                if is_base {
+                    // A prune may leave a frame that nothing needs without its bases. Of one that is needed, the walk of
+                    // the manifests tells that its chunks do not resolve.
+                    continue;
+                }
                 report.find(observer, format!("pack {pack}, frame at byte {position}"), error);
                 let Some(number) = number else { continue };
                 checked.health.set_bad_frame(number, position);
-                if !is_base {
-                    record(reader.repository(), pack, report, observer);
-                }
+                record(reader.repository(), pack, report, observer);
             }
         }
         Ok(())

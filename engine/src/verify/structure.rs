@@ -246,7 +246,9 @@ fn snapshots(
     report: &mut Report,
     observer: &dyn Observer,
 ) -> Result<Vec<(SnapshotRef, Snapshot)>> {
-    let objects = match repo.valid_objects(view) {
+    // All of them, also of snapshots that are long gone.
+    let forgets = repo.forgotten(&|_| true).map(|_| ());
+    let objects = match forgets.and_then(|()| repo.valid_objects(view)) {
         Ok(objects) => objects,
         Err(error) if error.kind().is_damage() => {
             report.find(observer, "forgets", error);

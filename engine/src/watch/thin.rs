@@ -1,9 +1,11 @@
 //! Thinning what a watch has made: the older, the fewer.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{Scope, ScopedJoinHandle};
 use std::time::{Duration, Instant};
 
-use crate::error::Result;
+use crate::error::{Error, Kind, Result};
 use crate::maintain::{Policy, PruneOptions, forget, forget_plan, prune};
 use crate::observe::{Event, Observer};
 use crate::repo::{Filter, Repository};
@@ -32,7 +34,7 @@ pub struct Thinned {
 }
 
 /// Forgets what the rule no longer keeps of the snapshots of `host` and `job`, and prunes, if that is at least `batch`
-/// snapshots; none otherwise.
+/// snapshots, which may be 0; none otherwise.
 ///
 /// # Errors
 /// Those of forgetting and pruning: nothing that is listed is lost.
@@ -47,7 +49,7 @@ pub fn thin(
     let filter = Filter { host, job, tags: Vec::new() };
     let plan = forget_plan(repo, &thinning.policy, &filter, observer)?;
     let count = plan.forgotten.len() as u64;
-    if count == 0 || count < batch {
+    if count < batch {
         return Ok(None);
     }
     forget(repo, &plan.forgotten, observer)?;
@@ -69,7 +71,11 @@ pub(super) struct Thinner<'scope, 'env> {
     /// Since the last look.
     count: u64,
     pruned: Instant,
+    /// The last one failed: what it forgot may wait for a prune.
+    has_failed: bool,
     at_work: Option<ScopedJoinHandle<'scope, Result<Option<Thinned>>>>,
+    /// Nobody waits for what is at work any more.
+    has_ended: Arc<AtomicBool>,
 }
 
 impl<'scope, 'env> Thinner<'scope, 'env> {
@@ -87,7 +93,9 @@ impl<'scope, 'env> Thinner<'scope, 'env> {
             observer,
             count: LOOK_COUNT,
             pruned: Instant::now(),
+            has_failed: false,
             at_work: None,
+            has_ended: Arc::default(),
         }
     }
 
@@ -100,19 +108,24 @@ impl<'scope, 'env> Thinner<'scope, 'env> {
         }
         self.count = 0;
         let is_time = self.pruned.elapsed() >= PRUNE_AGAIN;
-        let batch = if is_time { 1 } else { self.thinning.batch };
+        let batch = match (self.has_failed, is_time) {
+            (true, _) => 0,
+            (_, true) => 1,
+            _ => self.thinning.batch,
+        };
         let (repo, thinning, observer) = (self.repo, self.thinning, self.observer);
         let (host, job) = (host.to_owned(), job.to_owned());
-        self.at_work = Some(self.scope.spawn(move || {
-            let quiet = Quiet(observer);
-            thin(repo, thinning, batch, (&host, &job), &quiet)
-        }));
+        let quiet = Quiet(observer, Arc::clone(&self.has_ended));
+        self.at_work =
+            Some(self.scope.spawn(move || thin(repo, thinning, batch, (&host, &job), &quiet)));
     }
 
     /// Tells what a thinning that has ended did.
     fn settle(&mut self) {
         let Some(handle) = self.at_work.take_if(|handle| handle.is_finished()) else { return };
-        let outcome = handle.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        let fault = |_| Err(Error::new(Kind::Unavailable, "the thread that thins has panicked"));
+        let outcome = handle.join().unwrap_or_else(fault);
+        self.has_failed = outcome.is_err();
         let what = match outcome {
             Ok(None) => return,
             Ok(Some(thinned)) => {
@@ -129,8 +142,15 @@ impl<'scope, 'env> Thinner<'scope, 'env> {
     }
 }
 
-/// Keeps progress of the work beside from being taken for that of a snapshot.
-struct Quiet<'o>(&'o dyn Observer);
+impl Drop for Thinner<'_, '_> {
+    fn drop(&mut self) {
+        // The watch ends soon, and what was begun is ended by the next prune.
+        self.has_ended.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Keeps progress of the work beside from being taken for that of a snapshot, and ends it with the watch.
+struct Quiet<'o>(&'o dyn Observer, Arc<AtomicBool>);
 
 impl Observer for Quiet<'_> {
     fn event(&self, event: Event<'_>) {
@@ -140,6 +160,6 @@ impl Observer for Quiet<'_> {
     }
 
     fn is_interrupted(&self) -> bool {
-        self.0.is_interrupted()
+        self.1.load(Ordering::Relaxed) || self.0.is_interrupted()
     }
 }

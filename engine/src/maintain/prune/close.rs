@@ -34,12 +34,28 @@ impl Objects {
         })?;
         let sids: HashSet<SnapshotId> = listed.iter().map(|object| object.sid).collect();
         let forgotten = repo.forgotten(&|sid| sids.contains(sid))?;
-        let mut loaded = Vec::new();
+        let (mut loaded, mut damaged) = (Vec::new(), Vec::new());
         for object in listed.iter().filter(|object| !forgotten.contains(object)) {
-            let snapshot = repo.load_snapshot(object).map_err(|error| way_out(error, object))?;
+            let snapshot = match repo.load_snapshot(object) {
+                Err(error) if error.kind().is_damage() => {
+                    damaged.push((*object, error));
+                    continue;
+                }
+                outcome => outcome?,
+            };
             let is_whole = snapshot.state != SnapshotState::Incomplete;
             let needed = Needed::by_snapshot(repo, &snapshot);
             loaded.push((*object, snapshot.seq, (needed, is_whole)));
+        }
+        for (object, error) in damaged {
+            // The last object of a run needs all that those before it did.
+            let is_replaced =
+                loaded.iter().any(|(known, _, (_, is_whole)): &(SnapshotRef, _, (_, bool))| {
+                    *is_whole && known.sid == object.sid && known.generation >= object.generation
+                });
+            if !is_replaced {
+                return Err(way_out(&error, &object));
+            }
         }
         let newest = newest_of_each_run(loaded).into_values();
         let kept: Vec<_> =
@@ -60,10 +76,7 @@ impl Objects {
     }
 }
 
-fn way_out(error: Error, object: &SnapshotRef) -> Error {
-    if !error.kind().is_damage() {
-        return error;
-    }
+fn way_out(error: &Error, object: &SnapshotRef) -> Error {
     let what = format!(
         "{error}: what it needs is not known, so nothing is deleted; `coffer forget {}` gives it up",
         object.sid
@@ -122,7 +135,7 @@ pub(super) fn close(
     let before = view.with_deleted(still_deleted(repo, view)?);
     let stored = Stored::load(repo, &before, observer)?;
     let mut condemned: HashSet<PackId> = view.condemned().clone();
-    let records = Needed::by_records(repo)?;
+    let records = Needed::by_records(repo, observer)?;
     let needed: Vec<&Needed> = objects.needed().chain(&records).collect();
     rescue(repo, &stored, &needed, marked, &mut condemned, observer)?;
     let rescued = view.condemned().len() - condemned.len();
@@ -133,11 +146,18 @@ pub(super) fn close(
     let mut deleted: HashSet<PackId> =
         before.deleted().iter().filter(|pack| is_named(pack)).copied().collect();
     deleted.extend(condemned);
-    let number = view.open().unwrap_or_default();
+    let Some(number) = view.open() else {
+        return Err(Error::new(Kind::Unavailable, "the generation was closed by another prune"));
+    };
     let valid: BTreeSet<SnapshotRef> = objects.kept.iter().map(|(object, ..)| *object).collect();
     let forgets = if number.is_multiple_of(FULL_EVERY) {
         // It repeats everything: which forgets no snapshot has any more.
-        let sids: HashSet<SnapshotId> = valid.iter().map(|object| object.sid).collect();
+        let mut sids: HashSet<SnapshotId> = valid.iter().map(|object| object.sid).collect();
+        repo.store().list("snapshots/", &mut |name, _| {
+            let later = parse_snapshot_name(name).filter(|object| object.generation >= number);
+            sids.extend(later.map(|object| object.sid));
+            Ok(())
+        })?;
         let names = repo.forget_names()?.into_iter();
         names.filter(|(sid, _)| !sids.contains(sid)).collect()
     } else {

@@ -1,6 +1,6 @@
 //! What follows a close: deleting what it gave up, or taking it back.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use super::{PruneReport, close, segments};
 use crate::error::{Error, Kind, Result};
@@ -25,7 +25,11 @@ pub(super) fn sweep(
     observer: &dyn Observer,
     report: &mut PruneReport,
 ) -> Result<()> {
-    report.objects_deleted += segments::merge(repo, view, observer)?;
+    let merged = match segments::merge(repo, view, observer) {
+        // Deleting makes the room for it. Until then the segments name packs that the close says are deleted.
+        Err(error) if error.kind() == Kind::NoSpace => None,
+        outcome => Some(outcome?),
+    };
     let mut packs: Vec<(PackId, u64)> = Vec::new();
     repo.store().list("packs/", &mut |name, len| {
         let given_up = parse_pack_name(name).filter(|pack| view.is_deleted(pack));
@@ -51,6 +55,10 @@ pub(super) fn sweep(
         repo.store().delete(&forget_name(&sid, k))?;
         report.objects_deleted += 1;
     }
+    report.objects_deleted += match merged {
+        Some(count) => count,
+        None => segments::merge(repo, view, observer)?,
+    };
     Ok(())
 }
 
@@ -76,7 +84,8 @@ fn void_snapshots(repo: &Repository, view: &View) -> Result<Vec<SnapshotRef>> {
     Ok(void)
 }
 
-/// Forgets that took effect long ago, and what they replaced.
+/// Forgets that took effect long ago, and what they replaced, of snapshots that have no object any more; lower numbers
+/// first, so that what is in force goes last.
 fn old_forgets(repo: &Repository, view: &View) -> Result<Vec<(SnapshotId, u64)>> {
     let Some(until) = view.closed().checked_sub(FORGET_CLOSES).filter(|until| *until > 0) else {
         return Ok(Vec::new());
@@ -85,12 +94,21 @@ fn old_forgets(repo: &Repository, view: &View) -> Result<Vec<(SnapshotId, u64)>>
     if names.is_empty() {
         return Ok(names);
     }
-    let applied: HashSet<(SnapshotId, u64)> =
-        repo.closes(until)?.into_iter().flat_map(|close| close.forgets).collect();
-    let replaced = |name: &(SnapshotId, u64)| {
-        name.1 < u64::MAX && applied.iter().any(|(sid, k)| *sid == name.0 && *k > name.1)
-    };
-    names.retain(|name| applied.contains(name) || replaced(name));
+    let mut applied: HashMap<SnapshotId, u64> = HashMap::new();
+    for (sid, k) in repo.closes(until)?.into_iter().flat_map(|close| close.forgets) {
+        let highest = applied.entry(sid).or_default();
+        *highest = k.max(*highest);
+    }
+    let mut alive: HashSet<SnapshotId> =
+        view.settled_valid().iter().map(|object| object.sid).collect();
+    repo.store().list("snapshots/", &mut |name, _| {
+        alive.extend(parse_snapshot_name(name).map(|object| object.sid));
+        Ok(())
+    })?;
+    names.retain(|(sid, k)| {
+        applied.get(sid).is_some_and(|highest| k <= highest) && !alive.contains(sid)
+    });
+    names.sort_unstable();
     Ok(names)
 }
 
@@ -133,14 +151,16 @@ pub(super) fn undo(repo: &Repository, observer: &dyn Observer) -> Result<PruneRe
 
 /// Makes and closes the generation that returns what the highest close gave up.
 pub(super) fn take_back(repo: &Repository, view: &View, observer: &dyn Observer) -> Result<()> {
-    if repo.put_generation(view.head(), Vec::new())?.is_none() {
-        observer.event(Event::Note("another prune was first"));
-    }
+    let ours = repo.put_generation(view.head(), Vec::new())?;
     let view = repo.view()?;
     if view.open().is_some() {
         close::close(repo, &view, None, observer)?;
     }
-    let view = repo.view()?;
-    let (_, hash) = repo.load_close(view.closed())?;
-    repo.put_fate(view.closed(), hash, FateKind::Delete).map(|_| ())
+    let Some(ours) = ours else {
+        observer.event(Event::Note("another prune was first"));
+        return Ok(());
+    };
+    // It gave nothing up, so there is nothing to hold.
+    let (_, hash) = repo.load_close(ours.number)?;
+    repo.put_fate(ours.number, hash, FateKind::Delete).map(|_| ())
 }

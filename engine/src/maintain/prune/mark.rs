@@ -8,6 +8,9 @@ use crate::model::{ChunkId, NodeRef, PackNumber, Snapshot, Source};
 use crate::observe::{Event, Observer, Progress};
 use crate::repo::{ChunkReader, Repository};
 
+/// Kinds of records that keep nothing: a damaged one is passed over.
+const ROOTLESS: [&str; 2] = ["bad-pack", "verified"];
+
 /// Where everything that must be kept begins, with the name of what needs it.
 pub(super) struct Needed {
     pub by: String,
@@ -31,11 +34,18 @@ impl Needed {
     ///
     /// # Errors
     /// `Corrupt` for a damaged record: what it needs is not known; those of the store.
-    pub(super) fn by_records(repo: &Repository) -> Result<Vec<Self>> {
+    pub(super) fn by_records(repo: &Repository, observer: &dyn Observer) -> Result<Vec<Self>> {
         let mut all = Vec::new();
         for kind in repo.record_kinds()? {
+            let has_roots = !ROOTLESS.contains(&kind.as_str());
             for (hash, record) in repo.records(&kind)? {
-                let record = record?;
+                let record = match record {
+                    Err(error) if !has_roots && error.kind().is_damage() => {
+                        observer.event(Event::Finding(&error.to_string()));
+                        continue;
+                    }
+                    record => record?,
+                };
                 let starts = record.roots.into_iter().map(Start::Content);
                 let manifests = record.manifests.into_iter().map(Start::Manifest);
                 let starts: Vec<Start> = starts.chain(manifests).collect();
@@ -68,9 +78,7 @@ pub(super) fn walk(
     for Needed { by, starts } in needed {
         for start in starts {
             let walked = walk_references(*start, &get, &mut |node, names| {
-                if observer.is_interrupted() {
-                    return Err(Error::new(Kind::Interrupted, "interrupted; nothing was deleted"));
-                }
+                stop_if_asked(observer)?;
                 if is_known(&node.id) || !seen.insert(&node.id) {
                     return Ok(false);
                 }
@@ -82,6 +90,17 @@ pub(super) fn walk(
         }
         progress.files_done += 1;
         observer.event(Event::Progress(progress));
+    }
+    Ok(())
+}
+
+/// Stops before anything is given up.
+///
+/// # Errors
+/// `Interrupted` when asked to stop.
+pub(super) fn stop_if_asked(observer: &dyn Observer) -> Result<()> {
+    if observer.is_interrupted() {
+        return Err(Error::new(Kind::Interrupted, "interrupted; nothing was given up"));
     }
     Ok(())
 }

@@ -27,7 +27,7 @@ use stored::Stored;
 use crate::error::{Error, Kind, Result};
 use crate::fence::View;
 use crate::index::Marks;
-use crate::model::{FateKind, PackNumber};
+use crate::model::{FateKind, HashedNumber, PackNumber, SegmentId};
 use crate::observe::{Event, Observer};
 use crate::repo::Repository;
 
@@ -41,8 +41,9 @@ pub struct PruneOptions {
     /// Packs stored later than this ago are left, since a backup may be about to need them: it would store them again.
     /// It saves work; nothing that must hold rests on it.
     pub young: Duration,
-    /// How long what was given up stays in the store and can be taken back.
-    pub hold: Duration,
+    /// How long what was given up stays in the store and can be taken back; none to keep to what a prune on this host
+    /// said before.
+    pub hold: Option<Duration>,
     /// Decides and changes nothing.
     pub dry_run: bool,
 }
@@ -52,7 +53,7 @@ impl Default for PruneOptions {
         Self {
             bounds: Bounds { garbage_percent_max: 5, rewrite_bytes_max: None },
             young: Duration::from_secs(3600),
-            hold: Duration::ZERO,
+            hold: None,
             dry_run: false,
         }
     }
@@ -100,15 +101,12 @@ pub fn prune(
     let prune = Prune { repo, options, observer };
     let mut report = PruneReport::default();
     for _ in 0..TRIES_MAX {
-        let before = (repo.view()?.head(), repo.segments()?);
+        let before = state(repo)?;
         match prune.attempt(&mut report) {
             Ok(true) => return Ok(report),
             Ok(false) => {}
             // What another prune has deleted or merged meanwhile is not lost.
-            Err(error)
-                if may_be_of_another(&error)
-                    && (repo.view()?.head(), repo.segments()?) != before =>
-            {
+            Err(error) if may_be_of_another(&error) && state(repo)? != before => {
                 observer.event(Event::Note("another prune was first; beginning again"));
             }
             Err(error) => return Err(error),
@@ -116,6 +114,18 @@ pub fn prune(
     }
     let what = format!("other prunes were first {TRIES_MAX} times; run it again");
     Err(Error::new(Kind::Unavailable, what))
+}
+
+/// What another prune at work changes: the head, what is closed and its fate, the segments.
+type State = (HashedNumber, u64, Option<FateKind>, Vec<(SegmentId, u64)>);
+
+fn state(repo: &Repository) -> Result<State> {
+    let view = repo.view()?;
+    let fate = match view.closed() {
+        0 => None,
+        closed => repo.load_fate(closed)?.map(|fate| fate.fate),
+    };
+    Ok((view.head(), view.closed(), fate, repo.segments()?))
 }
 
 /// True for what another prune at work may be the cause of.
@@ -148,40 +158,54 @@ impl Prune<'_> {
             return Ok(report.held_until_ns.is_some() || self.options.dry_run);
         }
         let objects = Objects::load(repo, &view)?;
-        let records = Needed::by_records(repo)?;
+        let records = Needed::by_records(repo, observer)?;
         let needed: Vec<&Needed> = objects.needed().chain(&records).collect();
-        let stored = Stored::load(repo, &view, observer)?;
+        // Only a dry run finds a generation open here: what that condemns still counts for it.
+        let stored = Stored::load(repo, &view.with_deleted(view.deleted().clone()), observer)?;
         let live = mark::mark(repo, &stored, &needed, observer)?;
         let young = i64::try_from(self.options.young.as_nanos()).unwrap_or(i64::MAX);
         let young_ns = repo.clock().now_ns().saturating_sub(young);
         let is_deleted = |pack: &_| view.is_deleted(pack);
-        let uses = usage::of_packs(repo, &stored, &live, &is_deleted, young_ns)?;
+        let uses = usage::of_packs((repo, observer), &stored, &live, &is_deleted, young_ns)?;
         report.plan = plan::plan(uses, self.options.bounds);
         report.snapshots = objects.snapshot_count();
         report.snapshots_dropped = objects.dropped.len() as u64;
         if self.options.dry_run {
             return Ok(true);
         }
+        let rewritten = match self.rewrite(&view, &stored, &live, report) {
+            // What is deleted makes the room that rewriting needs.
+            Err(error) if error.kind() == Kind::NoSpace && !report.plan.garbage.is_empty() => {
+                observer.event(Event::Note(&format!("{error}; only whole packs are deleted now")));
+                report.plan.rewrite.clear();
+                None
+            }
+            outcome => outcome?,
+        };
         let condemned = report.plan.condemned();
         if condemned.is_empty() && objects.dropped.is_empty() {
             finish::sweep(repo, &view, observer, report)?;
             return Ok(true);
         }
-        let rewritten = self.rewrite(&view, &stored, &live, report)?;
         let now = rewritten.as_ref().unwrap_or(&stored);
         let given_up: HashSet<_> = condemned.iter().copied().collect();
-        rescue::prove(repo, &stored, &live, now, &given_up)?;
+        rescue::prove((repo, observer), &stored, &live, now, &given_up)?;
         report.condemned = condemned.len() as u64;
-        if repo.put_generation(view.head(), condemned)?.is_none() {
+        let ours = repo.put_generation(view.head(), condemned)?;
+        let view = repo.view()?;
+        // What was marked holds only while the generation that was made of it is open.
+        if ours.is_none() || view.open().is_none() || Some(view.head()) != ours {
             observer.event(Event::Note("another prune was first; beginning again"));
             return Ok(false);
         }
-        let view = repo.view()?;
+        let number = view.head().number;
         let marked = Marked { live: &live, proven_by: now };
         report.rescued = close::close(repo, &view, Some(&marked), observer)?;
         let view = repo.view()?;
-        report.generation = view.closed();
-        self.finish_or_hold(&view, report)?;
+        report.generation = number;
+        if view.closed() == number {
+            self.finish_or_hold(&view, report)?;
+        }
         Ok(true)
     }
 
@@ -216,9 +240,15 @@ impl Prune<'_> {
     /// Deletes what the highest close gave up, unless it is to be held longer.
     fn finish_or_hold(&self, view: &View, report: &mut PruneReport) -> Result<()> {
         let (close, hash) = self.repo.load_close(view.closed())?;
-        let hold = i64::try_from(self.options.hold.as_nanos()).unwrap_or(i64::MAX);
-        let until = close.created_ns.saturating_add(hold);
-        if hold > 0 && self.repo.clock().now_ns() < until {
+        let until = match self.options.hold {
+            Some(hold) => {
+                let hold = i64::try_from(hold.as_nanos()).unwrap_or(i64::MAX);
+                Some(close.created_ns.saturating_add(hold)).filter(|_| hold > 0)
+            }
+            None => self.repo.held_until(view.closed())?,
+        };
+        if let Some(until) = until.filter(|until| self.repo.clock().now_ns() < *until) {
+            self.repo.remember_hold(view.closed(), until)?;
             report.held_until_ns = Some(until);
             report.generation = view.closed();
             return Ok(());

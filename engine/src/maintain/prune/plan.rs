@@ -44,7 +44,9 @@ impl PackUse {
         u64::try_from(part).unwrap_or(u64::MAX)
     }
 
-    fn is_small(&self) -> bool {
+    /// True if a writer would have gone on with it for long.
+    #[must_use]
+    pub fn is_small(&self) -> bool {
         let len = match self.purpose {
             Purpose::Metadata => SMALL_METADATA_LEN,
             _ => SMALL_DATA_LEN,
@@ -166,7 +168,9 @@ fn wasteful(
 ) -> Vec<PackUse> {
     let chosen: HashSet<PackId> = chosen.iter().map(|pack| pack.id).collect();
     let is_new = |pack: &&PackUse| !chosen.contains(&pack.id);
-    let mut left: u64 = live.iter().filter(is_new).map(PackUse::garbage_bytes).sum();
+    // What cannot be rewritten is no reason to rewrite the rest.
+    let counted = live.iter().filter(is_new).filter(|pack| pack.may_be_rewritten());
+    let mut left: u64 = counted.map(PackUse::garbage_bytes).sum();
     let allowed = stored_bytes / 100 * bounds.garbage_percent_max.min(100);
     let part = |pack: &PackUse| pack.garbage_bytes().saturating_mul(1000) / pack.pack_len.max(1);
     let worth = |pack: &&PackUse| pack.may_be_rewritten() && part(pack) >= GARBAGE_MIN * 10;

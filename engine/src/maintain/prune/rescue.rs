@@ -2,9 +2,9 @@
 
 use std::collections::HashSet;
 
-use super::mark::{Needed, absent, walk};
-use super::stored::{Stored, places};
-use crate::error::{Error, Kind, Result};
+use super::mark::{Needed, absent, stop_if_asked, walk};
+use super::stored::{Stored, places, vanished};
+use crate::error::Result;
 use crate::index::Marks;
 use crate::model::{ChunkId, PackId, PackNumber, Place};
 use crate::observe::Observer;
@@ -80,7 +80,7 @@ fn keep(stored: &Stored, id: &ChunkId, given_up: &mut HashSet<PackNumber>) -> Re
 /// `Corrupt` naming a chunk that does not: a fault of this program, or packs that vanished meanwhile. `Unavailable`
 /// when segments vanished: another prune merges them.
 pub(super) fn prove(
-    repo: &Repository,
+    (repo, observer): (&Repository, &dyn Observer),
     before: &Stored,
     live: &Marks<'_>,
     now: &Stored,
@@ -89,6 +89,7 @@ pub(super) fn prove(
     let given_up = now.numbers(condemned);
     let mut proven = Marks::new(&before.index);
     before.each_pack(repo, &mut |number, pack| {
+        stop_if_asked(observer)?;
         for frame in pack.footer.views() {
             for (id, _) in places(number, &frame) {
                 if !live.contains(&id) || !proven.insert(&id) {
@@ -104,6 +105,5 @@ pub(super) fn prove(
     if proven.count() == live.count() {
         return Ok(());
     }
-    let what = "index segments vanished meanwhile: another prune merges them; run it again";
-    Err(Error::new(Kind::Unavailable, what))
+    Err(vanished())
 }

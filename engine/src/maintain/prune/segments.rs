@@ -10,8 +10,8 @@ use crate::repo::Repository;
 const SMALL_COUNT_MAX: usize = 16;
 /// A segment below this is small, bytes.
 const SMALL_LEN: u64 = 256 << 10;
-/// Chunks of a merged segment, about: 10 MB, well below what a reader takes.
-const MERGED_CHUNK_COUNT: usize = 200_000;
+/// Chunks and bases of a merged segment at most, unless one pack has more: about 9 MB.
+const MERGED_ROW_COUNT: usize = 200_000;
 
 /// Writes merged segments without deleted packs for those that name one and, if there are many, for small
 /// ones; then deletes exactly the segments merged. How many were deleted.
@@ -23,7 +23,7 @@ pub(super) fn merge(repo: &Repository, view: &View, observer: &dyn Observer) -> 
     let small = segments.iter().filter(|(_, len)| *len < SMALL_LEN).count();
     let merges_small = small > SMALL_COUNT_MAX;
     if !merges_small {
-        let index = repo.load_index_of(&segments, observer)?;
+        let index = repo.load_index(observer)?;
         if !view.deleted().iter().any(|pack| index.find_pack(pack).is_some()) {
             return Ok(0);
         }
@@ -40,23 +40,29 @@ pub(super) fn merge(repo: &Repository, view: &View, observer: &dyn Observer) -> 
         let names_deleted = told.iter().any(|pack| view.is_deleted(&pack.id));
         if names_deleted || (merges_small && len < SMALL_LEN) {
             merged.push(segment);
-            packs.extend(told.into_iter().filter(|pack| !view.is_deleted(&pack.id)));
-            save(repo, &mut packs, MERGED_CHUNK_COUNT)?;
+            for pack in told.into_iter().filter(|pack| !view.is_deleted(&pack.id)) {
+                if rows(&packs) + rows(std::slice::from_ref(&pack)) > MERGED_ROW_COUNT {
+                    save(repo, &mut packs)?;
+                }
+                packs.push(pack);
+            }
         }
     }
-    save(repo, &mut packs, 1)?;
+    save(repo, &mut packs)?;
     for segment in &merged {
         repo.store().delete(&format!("index/{segment}"))?;
     }
     Ok(merged.len() as u64)
 }
 
-/// Saves what was gathered, if it is at least so many chunks.
-fn save(repo: &Repository, packs: &mut Vec<PackInfo>, chunk_count_min: usize) -> Result<()> {
-    let chunks: usize = packs.iter().map(|pack| pack.footer.chunks.len()).sum();
-    if chunks >= chunk_count_min && !packs.is_empty() {
-        packs.sort_unstable_by_key(|pack| pack.id);
-        packs.dedup_by_key(|pack| pack.id);
+fn rows(packs: &[PackInfo]) -> usize {
+    packs.iter().map(|pack| pack.footer.chunks.len() + pack.footer.bases.len()).sum()
+}
+
+fn save(repo: &Repository, packs: &mut Vec<PackInfo>) -> Result<()> {
+    packs.sort_unstable_by_key(|pack| pack.id);
+    packs.dedup_by_key(|pack| pack.id);
+    if !packs.is_empty() {
         repo.save_segment(packs)?;
         packs.clear();
     }

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use crate::error::Result;
+use crate::error::{Error, Kind, Result};
 use crate::fence::View;
 use crate::index::Index;
 use crate::model::{
@@ -24,14 +24,14 @@ pub(super) struct Stored {
 }
 
 impl Stored {
-    /// Loads the segments and then lists the packs: a pack that is deleted in between does not count. `view` is
+    /// Loads the segments, without belief in any cache, and then lists the packs: a pack that is deleted in between does not count. `view` is
     /// of a generation that is closed.
     ///
     /// # Errors
     /// Those of the store.
     pub(super) fn load(repo: &Repository, view: &View, observer: &dyn Observer) -> Result<Self> {
         let segments = repo.segments()?;
-        let index = Arc::new(repo.load_index_of(&segments, observer)?);
+        let index = Arc::new(repo.rebuild_index(&segments, observer)?);
         let (usable, _): (Usable, Damage) = Usable::new(repo, &index, view, observer)?;
         let mut listed = Vec::new();
         repo.store().list("packs/", &mut |name, len| {
@@ -97,7 +97,8 @@ impl Stored {
         for (segment, _) in &self.segments {
             let packs = match repo.load_segment(*segment) {
                 Ok(packs) => packs,
-                // What it told of is in no index either: if anything needs it, that does not resolve.
+                Err(error) if error.kind() == Kind::NotFound => return Err(vanished()),
+                // What it told of is not in the index either: if anything needs it, that does not resolve.
                 Err(error) if error.kind().is_damage() => continue,
                 Err(error) => return Err(error),
             };
@@ -111,6 +112,12 @@ impl Stored {
         }
         Ok(())
     }
+}
+
+/// The error for segments that another prune has merged since they were listed.
+pub(super) fn vanished() -> Error {
+    let what = "index segments vanished meanwhile: another prune merges them; run it again";
+    Error::new(Kind::Unavailable, what)
 }
 
 /// The chunks of a frame, each with its place.

@@ -1,10 +1,12 @@
 //! What of each pack is needed.
 
+use super::mark::stop_if_asked;
 use super::plan::PackUse;
 use super::stored::{Stored, places};
 use crate::error::Result;
 use crate::index::Marks;
 use crate::model::{Class, PackId, PackNumber, Purpose};
+use crate::observe::Observer;
 use crate::repo::{Repository, pack_name};
 
 /// Looks at every pack in the store. Copies that are not to be kept count as garbage. A pack is young if the store
@@ -13,7 +15,7 @@ use crate::repo::{Repository, pack_name};
 /// # Errors
 /// Those of the store.
 pub(super) fn of_packs(
-    repo: &Repository,
+    (repo, observer): (&Repository, &dyn Observer),
     stored: &Stored,
     live: &Marks<'_>,
     is_deleted: &dyn Fn(&PackId) -> bool,
@@ -22,6 +24,7 @@ pub(super) fn of_packs(
     let any = |_: PackNumber| true;
     let mut uses = Vec::new();
     stored.each_pack(repo, &mut |number, pack| {
+        stop_if_asked(observer)?;
         let (mut plain_len, mut live_len) = (0, 0);
         for frame in pack.footer.views() {
             for (id, place) in places(number, &frame) {
@@ -59,8 +62,10 @@ pub(super) fn of_packs(
             });
         }
     }
-    for pack in uses.iter_mut().filter(|pack| pack.live_len < pack.plain_len || pack.live_len == 0)
-    {
+    let may_go = |pack: &&mut PackUse| {
+        pack.live_len < pack.plain_len || pack.live_len == 0 || pack.is_small()
+    };
+    for pack in uses.iter_mut().filter(may_go) {
         let stored_ns = repo.store().modified_ns(&pack_name(pack.id))?;
         pack.is_young = stored_ns.is_some_and(|at| at > young_ns);
     }

@@ -1,4 +1,6 @@
-//! Prune alone, stopped, repeated, and beside backups.
+//! Prune alone, and over long histories.
+
+mod harm;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -153,124 +155,28 @@ fn differences_stay_differences_when_their_packs_are_rewritten() {
 }
 
 #[test]
-fn a_prune_that_stops_at_any_request_loses_nothing_and_the_next_ends_it() {
-    for when in [When::Before, When::After] {
-        for nth in 1.. {
-            let kept = three();
-            let store = Arc::new(FaultStore::new(kept.fixture.memory.clone()));
-            let repo = kept.over(store.clone());
-            store.fail(None, nth, when);
-            let ended = prune(&repo, &all(), &Silent);
-            kept.check(&format!("stopped {when:?} request {nth}"));
-            prune(&kept.open(), &all(), &Silent).unwrap();
-            kept.check(&format!("after going on, stopped {when:?} request {nth}"));
-            assert_eq!(kept.fixture.names("snapshots/").len(), 2);
-            assert!(verify(&kept.open(), &Silent).unwrap().is_clean());
-            if ended.is_ok() {
-                break;
-            }
-            assert!(nth < 500);
-        }
-    }
-}
-
-/// Runs `inner` before every request in turn of `outer`, until that makes no more.
-fn beside(outer: impl Fn(&Repository), inner: impl Fn(&Arc<Kept>) + Copy + Send + 'static) {
-    for nth in 1.. {
-        let kept = Arc::new(three());
-        let hooked = Arc::clone(&kept);
-        let store = Arc::new(NthStore {
-            inner: kept.fixture.memory.clone(),
-            nth: u64::MAX,
-            count: AtomicU64::new(0),
-            hook: Mutex::new(None),
-        });
-        // Opening is not counted.
-        let repo = kept.over(store.clone());
-        let start = store.count.load(Ordering::SeqCst);
-        drop((repo, store));
-        let store = Arc::new(NthStore {
-            inner: kept.fixture.memory.clone(),
-            nth: start + nth,
-            count: AtomicU64::new(0),
-            hook: Mutex::new(Some(Box::new(move || inner(&hooked)))),
-        });
-        let repo = kept.over(store.clone());
-        outer(&repo);
-        let is_over = store.hook.lock().unwrap().take().is_some();
-        drop(repo);
-        if is_over {
-            assert!(nth > 10, "only {nth} requests");
-            return;
-        }
-        for (object, snapshot) in kept.open().snapshots(false, &Silent).unwrap() {
-            let mut wanted = kept.wanted.lock().unwrap();
-            if !wanted.contains_key(&snapshot.sid) {
-                // The outer one's, which shows the files as they are.
-                wanted.insert(object.sid, kept.fixture.wanted());
-            }
-        }
-        kept.check(&format!("beside request {nth}"));
-        prune(&kept.open(), &all(), &Silent).unwrap();
-        kept.check(&format!("pruned again after request {nth}"));
-        assert!(nth < 1000);
-    }
-}
-
-#[test]
-fn a_whole_backup_before_any_request_of_a_prune_is_kept() {
-    let forgotten_content = |kept: &Arc<Kept>| {
-        // What only the forgotten snapshot has: the prune is about to condemn it.
-        kept.fixture.file("other", &noise(7, 100_000));
-        kept.backup();
-    };
-    beside(
-        |repo| {
-            let ended = prune(repo, &all(), &Silent);
-            assert!(ended.is_ok(), "{ended:?}");
-        },
-        forgotten_content,
-    );
-}
-
-#[test]
-fn a_whole_prune_before_any_request_of_a_backup_loses_nothing() {
-    for nth in 1.. {
-        let kept = Arc::new(three());
-        kept.fixture.file("other", &noise(7, 100_000));
-        let hooked = Arc::clone(&kept);
-        let store = Arc::new(NthStore {
-            inner: kept.fixture.memory.clone(),
-            nth,
-            count: AtomicU64::new(0),
-            hook: Mutex::new(Some(Box::new(move || {
-                prune(&hooked.open(), &all(), &Silent).unwrap();
-            }))),
-        });
-        let repo = kept.over(store.clone());
-        let sid = backup(&repo, kept.fixture.tree(), &Silent).unwrap().snapshot_id.unwrap();
-        kept.wanted.lock().unwrap().insert(sid, kept.fixture.wanted());
-        kept.check(&format!("a prune before request {nth} of a backup"));
-        prune(&kept.open(), &all(), &Silent).unwrap();
-        kept.check(&format!("pruned again, request {nth}"));
-        if store.hook.lock().unwrap().is_some() {
-            assert!(nth > 20, "only {nth} requests");
-            break;
-        }
-    }
-}
-
-#[test]
-fn a_prune_before_any_request_of_a_prune_loses_nothing() {
-    beside(
-        |repo| {
-            let ended = prune(repo, &all(), &Silent);
-            assert!(ended.is_ok(), "{ended:?}");
-        },
-        |kept| {
-            prune(&kept.open(), &all(), &Silent).unwrap();
-        },
-    );
+fn frames_that_nothing_needs_may_lose_their_bases_and_are_no_damage() {
+    let kept = Kept::new();
+    let mut bytes = noise(1, 700_000);
+    kept.fixture.file("old", &bytes);
+    let first = kept.backup();
+    bytes[1000..1050].fill(7);
+    kept.fixture.file("old", &bytes);
+    // In the pack of the difference stands something that stays.
+    kept.fixture.file("stays", &noise(5, 50_000));
+    let second = kept.backup();
+    std::fs::remove_file(kept.fixture.source.path().join("old")).unwrap();
+    kept.backup();
+    kept.forget(first);
+    kept.forget(second);
+    let bounds = Bounds { garbage_percent_max: 100, rewrite_bytes_max: None };
+    let report = prune(&kept.open(), &PruneOptions { bounds, ..all() }, &Silent).unwrap();
+    assert!(report.packs_deleted > 0, "{report:?}");
+    kept.check("with a frame whose base is gone");
+    // What it held is stored again.
+    kept.fixture.file("old", &bytes);
+    kept.backup();
+    kept.check("stored again");
 }
 
 #[test]
@@ -279,7 +185,7 @@ fn what_is_held_can_be_taken_back_and_then_is_there_as_before() {
     let first = kept.fixture.names("snapshots/");
     assert_eq!(first.len(), 3);
     let before = kept.fixture.names("packs/");
-    let hold = PruneOptions { hold: Duration::from_secs(3600), ..all() };
+    let hold = PruneOptions { hold: Some(Duration::from_secs(3600)), ..all() };
     let report = prune(&kept.open(), &hold, &Silent).unwrap();
     assert!(report.held_until_ns.is_some() && report.packs_deleted == 0, "{report:?}");
     kept.check("while it is held");
@@ -318,34 +224,6 @@ fn a_forgotten_snapshot_comes_back_until_it_is_pruned() {
     let error = undo_forget(&kept.open(), &[sid.to_string()]).unwrap_err();
     assert!(matches!(error.kind(), Kind::Refused), "{error}");
     kept.check("too late");
-}
-
-#[test]
-fn a_damaged_snapshot_stops_a_prune_until_it_is_forgotten() {
-    let kept = three();
-    let repo = kept.open();
-    let (object, snapshot) = repo.snapshots(false, &Silent).unwrap().remove(0);
-    kept.fixture.memory.tamper(&crate::repo::snapshot_name(&object), vec![0; 4096]);
-    let packs = kept.fixture.names("packs/");
-    let error = prune(&kept.open(), &all(), &Silent).unwrap_err();
-    assert_eq!(error.kind(), Kind::Corrupt);
-    assert!(error.to_string().contains(&format!("coffer forget {}", snapshot.sid)), "{error}");
-    assert_eq!(kept.fixture.names("packs/"), packs);
-    kept.forget(snapshot.sid);
-    prune(&kept.open(), &all(), &Silent).unwrap();
-    kept.check("the others are whole");
-}
-
-#[test]
-fn nothing_is_deleted_while_something_needed_is_lost() {
-    let kept = three();
-    let packs = kept.fixture.packs(crate::model::Purpose::Data);
-    // The first pack holds what all snapshots need.
-    kept.fixture.memory.delete(&crate::repo::pack_name(packs[0])).unwrap();
-    let error = prune(&kept.open(), &all(), &Silent).unwrap_err();
-    assert_eq!(error.kind(), Kind::Corrupt, "{error}");
-    assert_eq!(kept.fixture.names("packs/").len(), packs.len() * 2 - 1);
-    assert!(kept.fixture.names("gen/").is_empty());
 }
 
 #[test]
