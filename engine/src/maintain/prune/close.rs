@@ -7,7 +7,7 @@ use super::rescue::{Marked, rescue};
 use super::stored::Stored;
 use crate::error::{Error, Kind, Result};
 use crate::fence::{FULL_EVERY, Forgotten, Settled, View, newest_of_each_run};
-use crate::model::{FateKind, ObjectHash, PackId, SnapshotRef, SnapshotState};
+use crate::model::{FateKind, ObjectHash, PackId, SnapshotId, SnapshotRef, SnapshotState};
 use crate::observe::Observer;
 use crate::repo::{Repository, parse_snapshot_name};
 
@@ -46,6 +46,15 @@ impl Objects {
         let names: HashSet<SnapshotRef> = kept.iter().map(|(object, ..)| *object).collect();
         let dropped = listed.into_iter().filter(|object| !names.contains(object)).collect();
         Ok(Self { kept, dropped, forgotten })
+    }
+
+    /// Drops the objects of these runs too.
+    pub(super) fn drop_runs(&mut self, sids: &[SnapshotId]) {
+        let (gone, kept) = std::mem::take(&mut self.kept)
+            .into_iter()
+            .partition::<Vec<_>, _>(|(object, ..)| sids.contains(&object.sid));
+        self.kept = kept;
+        self.dropped.extend(gone.into_iter().map(|(object, ..)| object));
     }
 
     /// What the kept ones need.

@@ -27,7 +27,7 @@ use stored::Stored;
 use crate::error::{Error, Kind, Result};
 use crate::fence::View;
 use crate::index::Marks;
-use crate::model::{FateKind, PackNumber};
+use crate::model::{FateKind, PackNumber, SnapshotId};
 use crate::observe::{Event, Observer};
 use crate::repo::Repository;
 
@@ -45,6 +45,8 @@ pub struct PruneOptions {
     pub hold: Duration,
     /// Decides and changes nothing.
     pub dry_run: bool,
+    /// What a dry run takes for forgotten; nothing else looks at it.
+    pub as_if_forgotten: Vec<SnapshotId>,
 }
 
 impl Default for PruneOptions {
@@ -54,6 +56,7 @@ impl Default for PruneOptions {
             young: Duration::from_secs(3600),
             hold: Duration::ZERO,
             dry_run: false,
+            as_if_forgotten: Vec::new(),
         }
     }
 }
@@ -144,7 +147,10 @@ impl Prune<'_> {
         if !self.has_settled(&view, report)? {
             return Ok(report.held_until_ns.is_some() || self.options.dry_run);
         }
-        let objects = Objects::load(repo, &view)?;
+        let mut objects = Objects::load(repo, &view)?;
+        if self.options.dry_run {
+            objects.drop_runs(&self.options.as_if_forgotten);
+        }
         let records = Needed::by_records(repo)?;
         let needed: Vec<&Needed> = objects.needed().chain(&records).collect();
         let stored = Stored::load(repo, &view, observer)?;

@@ -126,6 +126,20 @@ fn what_only_forgotten_snapshots_need_is_deleted() {
 }
 
 #[test]
+fn a_dry_run_tells_what_a_prune_would_do_after_a_forget() {
+    let kept = three();
+    let sid = *kept.wanted.lock().unwrap().keys().next().unwrap();
+    let options = PruneOptions { dry_run: true, as_if_forgotten: vec![sid], ..all() };
+    let told = prune(&kept.open(), &options, &Silent).unwrap();
+    kept.check("nothing has changed");
+    kept.forget(sid);
+    let done = prune(&kept.open(), &all(), &Silent).unwrap();
+    assert_eq!(told.plan, done.plan);
+    assert_eq!((told.snapshots, told.snapshots_dropped), (1, 2));
+    kept.check("pruned");
+}
+
+#[test]
 fn differences_stay_differences_when_their_packs_are_rewritten() {
     let kept = three();
     let last = kept.wanted.lock().unwrap().keys().copied().collect::<Vec<_>>();
