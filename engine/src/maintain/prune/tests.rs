@@ -361,6 +361,26 @@ fn nothing_is_deleted_while_something_needed_is_lost() {
 }
 
 #[test]
+fn a_lost_pack_that_nothing_needs_any_more_leaves_the_index() {
+    let kept = three();
+    let before = kept.fixture.names("packs/");
+    kept.fixture.file("lone", &noise(99, 50_000));
+    kept.backup();
+    let data = kept.fixture.packs(crate::model::Purpose::Data);
+    let names = data.into_iter().map(crate::repo::pack_name);
+    let new = names.filter(|name| !before.contains(name)).collect::<Vec<_>>();
+    assert!(!new.is_empty());
+    new.iter().for_each(|name| kept.fixture.memory.delete(name).unwrap());
+    assert_eq!(prune(&kept.open(), &all(), &Silent).unwrap_err().kind(), Kind::Corrupt);
+    kept.backup();
+    assert!(!verify(&kept.open(), &Silent).unwrap().is_clean(), "it is told of");
+    prune(&kept.open(), &all(), &Silent).unwrap();
+    kept.check("healed, and pruned");
+    let again = prune(&kept.open(), &all(), &Silent).unwrap();
+    assert_eq!(again.generation, 0, "it is given up once");
+}
+
+#[test]
 fn closes_fold_over_full_ones_and_forgets_are_dropped_in_time() {
     let kept = Kept::new();
     for round in 0..85_u64 {
