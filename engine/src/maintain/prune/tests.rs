@@ -286,6 +286,19 @@ fn a_prune_before_any_request_of_a_prune_loses_nothing() {
 }
 
 #[test]
+fn a_prune_before_any_request_of_a_verification_is_no_damage() {
+    beside(
+        |repo| {
+            let report = verify(repo, &Silent).unwrap();
+            assert!(report.is_clean(), "{:?}", report.findings);
+        },
+        |kept| {
+            prune(&kept.open(), &all(), &Silent).unwrap();
+        },
+    );
+}
+
+#[test]
 fn what_is_held_can_be_taken_back_and_then_is_there_as_before() {
     let kept = three();
     let first = kept.fixture.names("snapshots/");
