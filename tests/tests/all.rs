@@ -11,6 +11,7 @@ mod histories;
 mod limits_of_disks;
 mod manual;
 mod restoring;
+mod retention;
 mod secrets;
 mod shape;
 mod sqlite;
