@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::commands::interrupts::{code, has_a_frame, signal, wait_until};
 use crate::harm::support::{Picture, objects};
-use crate::support::{Scene, make};
+use crate::support::{Scene, below, make, run};
 
 /// Prunes all there is to prune at once.
 const NOW: [&str; 4] = ["--leave-newer", "0s", "--max-unused", "0"];
@@ -151,6 +151,28 @@ fn nothing_is_deleted_while_a_snapshot_needs_what_is_lost() {
     let healed = (scene.backup(), wanted[2].1.clone());
     prune(&scene, &[]);
     assert_restores(&scene, &[wanted[1].clone(), wanted[2].clone(), healed]);
+}
+
+#[test]
+fn a_key_that_may_not_read_secrets_prunes_them_and_keeps_what_is_needed() {
+    let scene = Scene::new();
+    let secret = scene.path("secret");
+    for number in 0..3 {
+        fs::write(&secret, make::noise(number, 100_000)).unwrap();
+        make::file(&scene.source, "own", make::noise(10 + number, 100_000));
+        scene.try_backup(&["--secrets", secret.to_str().unwrap(), "--job", "j"]).ok();
+    }
+    let low = scene.path("low");
+    scene.coffer(["key", "add", "--no-secrets", "--new-key-file", low.to_str().unwrap()]).ok();
+    let before = pack_bytes(&scene);
+    let mut command = scene.command();
+    command.args(["forget", "--keep-last", "1", "--prune"]).args(NOW);
+    run::finish(command.env("COFFER_KEY_FILE", &low), None).ok();
+    assert!(pack_bytes(&scene) < before * 2 / 5, "{before} {}", pack_bytes(&scene));
+    scene.coffer(["verify"]).ok();
+    let target = scene.fresh_target();
+    scene.restore_into("latest", &target, &[]).ok();
+    assert!(fs::read(below(&target, &secret)).unwrap() == fs::read(&secret).unwrap());
 }
 
 #[test]
