@@ -13,6 +13,7 @@ mod limits_of_disks;
 mod manual;
 mod old_bytes;
 mod restoring;
+mod retention;
 mod secrets;
 mod shape;
 mod sqlite;

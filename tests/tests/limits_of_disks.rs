@@ -124,6 +124,45 @@ fn a_repository_full_at_any_moment_keeps_what_it_had_and_goes_on_when_there_is_r
 }
 
 #[test]
+fn a_prune_on_a_full_disk_loses_nothing_and_the_next_one_ends_it_when_there_is_room() {
+    let Some(disk) = SmallDisk::mount(4096) else { return };
+    let mut site = Site::empty();
+    site.repo = disk.path().join("repo");
+    site.home(&["init"]).expect(0);
+    let tree = site.path("tree");
+    grow(&tree, 79);
+    fs::write(tree.join("more"), noise(80, 200_000)).unwrap();
+    let first = site.backup(&tree);
+    fs::remove_file(tree.join("more")).unwrap();
+    let second = (site.backup(&tree), Picture::of(&tree));
+    site.home(&["forget", &first]).expect(0);
+    put_back(&site.repo, &site.path("kept"));
+    put_back(&site.path("state"), &site.path("state-kept"));
+    let prune = ["prune", "--leave-newer", "0s", "--max-unused", "0"];
+    let (mut failed, mut passed) = (0, 0);
+    for free in (0..280_000).step_by(10_000) {
+        put_back(&site.path("kept"), &site.repo);
+        put_back(&site.path("state-kept"), &site.path("state"));
+        disk.fill_but(free);
+        let ran = site.home(&prune);
+        if ran.code == Some(0) {
+            passed += 1;
+        } else {
+            assert_tells_full(&ran, &site.repo);
+            failed += 1;
+        }
+        assert_objects_are_whole(&site.repo);
+        assert_eq!(site.listed(), [second.0.as_str()], "{free} bytes free");
+        site.assert_restores(&second.0, &tree, &second.1);
+        disk.empty();
+        site.home(&prune).expect(0);
+        site.assert_restores(&second.0, &tree, &second.1);
+        site.stranger(&["verify"]).expect(0);
+    }
+    assert!(failed >= 5 && passed >= 1, "{failed} failed, {passed} passed");
+}
+
+#[test]
 fn a_full_cache_costs_nothing_but_time() {
     let Some(disk) = SmallDisk::mount(1024) else { return };
     let site = Site::new();

@@ -38,12 +38,12 @@ pub fn run(context: &Context, args: &ForgetArgs) -> Result<()> {
         maintain::forget(&repository, &all, &context.watcher())?;
     }
     tell(context, args, &groups)?;
-    if args.prune && args.dry_run {
-        note(context, "a dry run does not tell what a prune afterwards would do");
-    } else if args.prune {
-        return prune::prune(context, &repository, prune::options(&args.pruning, false));
+    if !args.prune {
+        return Ok(());
     }
-    Ok(())
+    let mut options = prune::options(&args.pruning, args.dry_run);
+    options.as_if_forgotten = all.iter().map(|listed| listed.sid).collect();
+    prune::prune(context, &repository, &options)
 }
 
 /// The rule that was asked for.

@@ -17,16 +17,16 @@ pub fn run(context: &Context, args: &PruneArgs) -> Result<()> {
     if args.undo {
         return undo(context, &repository);
     }
-    prune(context, &repository, options(&args.how, args.dry_run))
+    prune(context, &repository, &options(&args.how, args.dry_run))
 }
 
 /// Prunes and tells what was found and done.
 ///
 /// # Errors
 /// As [`run`].
-pub fn prune(context: &Context, repository: &Repository, options: PruneOptions) -> Result<()> {
+pub fn prune(context: &Context, repository: &Repository, options: &PruneOptions) -> Result<()> {
     let reporter = context.reporter(Task::Prune, options.dry_run);
-    let result = maintain::prune(repository, &options, &reporter);
+    let result = maintain::prune(repository, options, &reporter);
     reporter.clear();
     tell(context, &result.map_err(Failure::from)?, options.dry_run, &reporter)
 }
@@ -39,6 +39,7 @@ pub fn options(how: &PruningArgs, dry_run: bool) -> PruneOptions {
         young: how.leave_newer,
         hold: how.hold,
         dry_run,
+        as_if_forgotten: Vec::new(),
     }
 }
 

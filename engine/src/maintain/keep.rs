@@ -58,7 +58,7 @@ pub enum Reason {
     Monthly,
     Yearly,
     Tag,
-    /// Partial, and nothing whole is newer.
+    /// Partial, and nothing whole is newer; or the newest whole one, where the rule keeps no other.
     Newest,
 }
 
@@ -113,13 +113,15 @@ impl Policy {
 
     /// For each of `candidates`, which ascend by time and are of one host and job, why it is kept; nothing for one that
     /// is not. A partial snapshot takes the place of a whole one in no rule: it is kept only if nothing whole is newer, by
-    /// its age or by a tag. If none is whole, partial ones count as if they were.
+    /// its age or by a tag. If none is whole, partial ones count as if they were. Of those that count at least the
+    /// newest is kept by any rule, also by one of tags that none of them has.
     #[must_use]
     pub fn reasons(&self, candidates: &[Candidate]) -> Vec<BTreeSet<Reason>> {
         let mut reasons: Vec<BTreeSet<Reason>> = vec![BTreeSet::new(); candidates.len()];
         let has_whole = candidates.iter().any(|it| it.is_whole);
         let counts = |it: &Candidate| it.is_whole || !has_whole;
-        let newest_ns = candidates.last().map_or(0, |it| it.started_ns);
+        let newest = candidates.iter().rposition(counts);
+        let newest_ns = newest.map_or(0, |at| candidates[at].started_ns);
         for (at, candidate) in candidates.iter().enumerate() {
             let age = u128::try_from(i128::from(newest_ns) - i128::from(candidate.started_ns));
             if self.within.is_some_and(|max| age.unwrap_or(0) <= max.as_nanos()) {
@@ -150,6 +152,10 @@ impl Policy {
                     reasons[*at].insert(reason);
                 }
             }
+        }
+        let none_is_kept = whole.iter().all(|at| reasons[*at].is_empty());
+        if let Some(at) = newest.filter(|_| none_is_kept && !self.is_empty()) {
+            reasons[at].insert(Reason::Newest);
         }
         reasons
     }
@@ -252,6 +258,17 @@ mod tests {
         check(&rule, &moments, &[1, 3, 4]);
         let none_whole = ["~2026-03-01T10:00", "~2026-03-01T20:00", "~2026-03-02T10:00"];
         check(&rule, &none_whole, &[2, 3]);
+    }
+
+    #[test]
+    fn a_rule_keeps_at_least_the_newest_whole_one() {
+        let tags = vec!["none has it".to_owned()];
+        check(&Policy { tags, ..Policy::default() }, &HOURS, &[6]);
+        let day = Policy { within: Some(Duration::from_secs(86_400)), ..Policy::default() };
+        check(&day, &["2026-03-01T10:00", "2026-03-04T10:00", "~2026-03-09T10:00"], &[2, 3]);
+        let tagged = Policy { tags: vec!["release".to_owned()], ..Policy::default() };
+        check(&tagged, &["~2026-03-01T10:00", "2026-03-04T10:00", "2026-03-05T10:00"], &[1, 3]);
+        check(&tagged, &[], &[]);
     }
 
     #[test]

@@ -10,8 +10,8 @@ mod structure;
 mod touched;
 
 use crate::error::Result;
-use crate::model::SnapshotId;
-use crate::observe::Observer;
+use crate::model::{HashedNumber, SegmentId, SnapshotId};
+use crate::observe::{Event, Observer};
 use crate::repo::Repository;
 
 #[cfg(test)]
@@ -56,6 +56,9 @@ pub struct Report {
 /// Paths that a report names; more are counted only.
 pub const TOUCHED_COUNT_MAX: usize = 10_000;
 
+/// How often is looked while prunes are at work; reading everything is dear.
+const TRIES_MAX: u64 = 3;
+
 impl Report {
     /// True if nothing is damaged.
     #[must_use]
@@ -66,7 +69,7 @@ impl Report {
     fn find(&mut self, observer: &dyn Observer, object: impl Into<String>, problem: impl ToString) {
         let finding = Finding { object: object.into(), problem: problem.to_string() };
         let what = format!("{}: {}", finding.object, finding.problem);
-        observer.event(crate::observe::Event::Finding(&what));
+        observer.event(Event::Finding(&what));
         self.findings.push(finding);
     }
 }
@@ -77,10 +80,10 @@ impl Report {
 /// # Errors
 /// When the store does not answer or the user asks to stop; damage is a finding.
 pub fn check(repo: &Repository, observer: &dyn Observer) -> Result<Report> {
-    let mut report = Report::default();
-    let checked = structure::Checked::load(repo, &mut report, observer)?;
-    checked.manifests(repo, &mut report, observer)?;
-    Ok(report)
+    beside_prunes(repo, observer, &|report| {
+        let checked = structure::Checked::load(repo, report, observer)?;
+        checked.manifests(repo, report, observer)
+    })
 }
 
 /// Checks the structure and every stored byte: each object hashes to its name, each frame opens, expands
@@ -89,9 +92,53 @@ pub fn check(repo: &Repository, observer: &dyn Observer) -> Result<Report> {
 /// # Errors
 /// When the store does not answer or the user asks to stop; damage is a finding.
 pub fn verify(repo: &Repository, observer: &dyn Observer) -> Result<Report> {
-    let mut report = Report::default();
-    let mut checked = structure::Checked::load(repo, &mut report, observer)?;
-    packs::verify(repo, &mut checked, &mut report, observer)?;
-    checked.manifests(repo, &mut report, observer)?;
-    Ok(report)
+    beside_prunes(repo, observer, &|report| {
+        let mut checked = structure::Checked::load(repo, report, observer)?;
+        packs::verify(repo, &mut checked, report, observer)?;
+        checked.manifests(repo, report, observer)
+    })
+}
+
+/// What `look` reports; where it finds damage and a prune was at work meanwhile, what it reports when it looks again:
+/// that a pack is gone by then is no damage.
+fn beside_prunes(
+    repo: &Repository,
+    observer: &dyn Observer,
+    look: &dyn Fn(&mut Report) -> Result<()>,
+) -> Result<Report> {
+    let mut tries = 1;
+    loop {
+        let before = Moment::of(repo)?;
+        let mut report = Report::default();
+        look(&mut report)?;
+        if report.is_clean() || tries == TRIES_MAX || !before.was_pruned(&Moment::of(repo)?) {
+            return Ok(report);
+        }
+        tries += 1;
+        observer.event(Event::Note("a prune was at work meanwhile: looking again"));
+    }
+}
+
+/// What a prune changes.
+struct Moment {
+    /// Highest generation, and highest closed one; none if they cannot be told.
+    generations: Option<(HashedNumber, u64)>,
+    segments: Vec<SegmentId>,
+}
+
+impl Moment {
+    fn of(repo: &Repository) -> Result<Self> {
+        let generations = match repo.view() {
+            Ok(view) => Some((view.head(), view.closed())),
+            Err(error) if error.kind().is_damage() => None,
+            Err(error) => return Err(error),
+        };
+        let segments = repo.segments()?.into_iter().map(|(segment, _)| segment).collect();
+        Ok(Self { generations, segments })
+    }
+
+    fn was_pruned(&self, after: &Self) -> bool {
+        let is_gone = |segment: &SegmentId| !after.segments.contains(segment);
+        self.generations != after.generations || self.segments.iter().any(is_gone)
+    }
 }

@@ -12,7 +12,7 @@ use crate::format::node::{NodeKind, decode_id_list, decode_page, decode_table, r
 use crate::index::{Index, Marks};
 use crate::manifest::{Names, Start, walk_references};
 use crate::model::{ChunkId, NodeRef, PackId, SegmentId, Snapshot, SnapshotRef, Source};
-use crate::observe::{Observer, Progress};
+use crate::observe::{Event, Observer, Progress};
 use crate::repo::{ChunkReader, Repository, is_object_name, parse_pack_name};
 
 /// The repository as its objects tell it, loaded without trust in any cache.
@@ -225,6 +225,12 @@ fn copies(repo: &Repository, report: &mut Report, observer: &dyn Observer) -> Re
         match (first, second) {
             (Ok(first), Ok(second)) if first == second => {}
             (Ok(_), Ok(_)) => report.find(observer, name, "differs from its second copy"),
+            (Ok(_), Err(error))
+                if error.kind() == Kind::NotFound && is_unfinished(repo, &name)? =>
+            {
+                let what = format!("{copy} is not made yet: a prune is at work or was interrupted");
+                observer.event(Event::Note(&what));
+            }
             (first, second) => {
                 let sides = [(&name, first.err()), (&copy, second.err())];
                 for (name, error) in sides.into_iter().filter_map(|(name, e)| Some((name, e?))) {
@@ -237,6 +243,12 @@ fn copies(repo: &Repository, report: &mut Report, observer: &dyn Observer) -> Re
         }
     }
     Ok(())
+}
+
+/// True for a close whose fate is not said: its copy is made before that, by the prune or the next one.
+fn is_unfinished(repo: &Repository, name: &str) -> Result<bool> {
+    let Some(generation) = name.strip_suffix(".close") else { return Ok(false) };
+    Ok(repo.store().len(&format!("{generation}.fate"))?.is_none())
 }
 
 /// Loads every valid snapshot object, and tells which are damaged.

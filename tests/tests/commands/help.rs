@@ -4,7 +4,7 @@ use std::fs;
 
 use crate::support::{Run, Scene, make};
 
-const COMMANDS: [&str; 22] = [
+const COMMANDS: [&str; 25] = [
     "",
     "init",
     "backup",
@@ -18,6 +18,9 @@ const COMMANDS: [&str; 22] = [
     "mount",
     "check",
     "verify",
+    "watch",
+    "forget",
+    "prune",
     "key",
     "key list",
     "key add",

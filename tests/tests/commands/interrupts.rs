@@ -10,12 +10,13 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::support::{Scene, assert_same_tree, make, tree};
 
-fn signal(child: &Child, signal: Signal) {
+/// Sends a signal.
+pub fn signal(child: &Child, signal: Signal) {
     kill_process(Pid::from_child(child), signal).unwrap();
 }
 
 /// Waits until `is_so`; a test that never comes so far fails.
-fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
+pub fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
     let started = Instant::now();
     while !is_so() {
         assert!(started.elapsed() < Duration::from_secs(60), "never came so far: {what}");
@@ -24,7 +25,7 @@ fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
 }
 
 /// The exit code; a run that does not end after a signal is a failure, not a test that hangs.
-fn code(child: &mut Child) -> Option<i32> {
+pub fn code(child: &mut Child) -> Option<i32> {
     let started = Instant::now();
     loop {
         if let Some(status) = child.try_wait().unwrap() {
@@ -39,7 +40,7 @@ fn code(child: &mut Child) -> Option<i32> {
 }
 
 /// True if a pack that is being written has a frame.
-fn has_a_frame(scene: &Scene) -> bool {
+pub fn has_a_frame(scene: &Scene) -> bool {
     let Ok(staged) = fs::read_dir(scene.repo.join("tmp")) else { return false };
     staged.flatten().any(|entry| entry.metadata().is_ok_and(|meta| meta.len() > 1 << 20))
 }

@@ -1,7 +1,7 @@
 //! The commands, their exit codes and their words.
 
 mod help;
-mod interrupts;
+pub mod interrupts;
 mod keys;
 mod lists;
 mod memory;

@@ -65,6 +65,15 @@ impl Objects {
         Ok(Self { kept, dropped, forgotten })
     }
 
+    /// Drops the objects of these runs too.
+    pub(super) fn drop_runs(&mut self, sids: &[SnapshotId]) {
+        let (gone, kept) = std::mem::take(&mut self.kept)
+            .into_iter()
+            .partition::<Vec<_>, _>(|(object, ..)| sids.contains(&object.sid));
+        self.kept = kept;
+        self.dropped.extend(gone.into_iter().map(|(object, ..)| object));
+    }
+
     /// What the kept ones need.
     pub(super) fn needed(&self) -> impl Iterator<Item = &Needed> {
         self.kept.iter().map(|(_, needed, _)| needed)

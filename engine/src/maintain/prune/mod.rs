@@ -27,7 +27,7 @@ use stored::Stored;
 use crate::error::{Error, Kind, Result};
 use crate::fence::View;
 use crate::index::Marks;
-use crate::model::{FateKind, HashedNumber, PackNumber, SegmentId};
+use crate::model::{FateKind, HashedNumber, PackNumber, SegmentId, SnapshotId};
 use crate::observe::{Event, Observer};
 use crate::repo::Repository;
 
@@ -46,6 +46,8 @@ pub struct PruneOptions {
     pub hold: Option<Duration>,
     /// Decides and changes nothing.
     pub dry_run: bool,
+    /// What a dry run takes for forgotten; nothing else looks at it.
+    pub as_if_forgotten: Vec<SnapshotId>,
 }
 
 impl Default for PruneOptions {
@@ -55,6 +57,7 @@ impl Default for PruneOptions {
             young: Duration::from_secs(3600),
             hold: None,
             dry_run: false,
+            as_if_forgotten: Vec::new(),
         }
     }
 }
@@ -157,7 +160,10 @@ impl Prune<'_> {
         if !self.has_settled(&view, report)? {
             return Ok(report.held_until_ns.is_some() || self.options.dry_run);
         }
-        let objects = Objects::load(repo, &view)?;
+        let mut objects = Objects::load(repo, &view)?;
+        if self.options.dry_run {
+            objects.drop_runs(&self.options.as_if_forgotten);
+        }
         let records = Needed::by_records(repo, observer)?;
         let needed: Vec<&Needed> = objects.needed().chain(&records).collect();
         // Only a dry run finds a generation open here: what that condemns still counts for it.
@@ -274,13 +280,14 @@ impl Prune<'_> {
         if from.is_empty() {
             return Ok(None);
         }
-        let names: HashSet<_> = report.plan.rewrite.iter().map(|pack| pack.id).collect();
+        // Garbage too: a prune that was stopped may have left copies there of what is rewritten here.
+        let given_up: HashSet<_> = report.plan.condemned().into_iter().collect();
         let copying = Copying { repo, stored, live, from: &from, observer };
         // What may become a base must be stored full, even where a difference of it stays.
         let none = stored.without(&|_| true);
         report.rewritten_bytes = copying.copy(Part::Full, (stored, &none))?;
         let now = Stored::load(repo, view, observer)?;
-        let gone = now.numbers(&names);
+        let gone = now.numbers(&given_up);
         let kept = now.without(&|pack| gone.contains(&pack));
         report.rewritten_bytes += copying.copy(Part::Differences, (&now, &kept))?;
         Ok(Some(Stored::load(repo, view, observer)?))

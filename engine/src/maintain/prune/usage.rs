@@ -1,5 +1,7 @@
 //! What of each pack is needed.
 
+use std::collections::HashSet;
+
 use super::mark::stop_if_asked;
 use super::plan::PackUse;
 use super::stored::{Stored, places};
@@ -9,8 +11,8 @@ use crate::model::{Class, PackId, PackNumber, Purpose};
 use crate::observe::Observer;
 use crate::repo::{Repository, pack_name};
 
-/// Looks at every pack in the store. Copies that are not to be kept count as garbage. A pack is young if the store
-/// says that it was stored after `young_ns`.
+/// Looks at every pack in the store, and those that it has lost. Copies that are not to be kept count as garbage. A pack
+/// is young if the store says that it was stored after `young_ns`.
 ///
 /// # Errors
 /// Those of the store.
@@ -46,22 +48,10 @@ pub(super) fn of_packs(
         });
         Ok(())
     })?;
-    let known: std::collections::HashSet<PackId> = uses.iter().map(|pack| pack.id).collect();
-    for (id, len) in &stored.listed {
-        // No segment names it, or what names it does not fit.
-        if !known.contains(id) && !is_deleted(id) {
-            uses.push(PackUse {
-                id: *id,
-                number: None,
-                pack_len: *len,
-                plain_len: 0,
-                live_len: 0,
-                class: Class::Ordinary,
-                purpose: Purpose::Data,
-                is_young: false,
-            });
-        }
-    }
+    let known: HashSet<PackId> = uses.iter().map(|pack| pack.id).collect();
+    // No segment names these, or what names them does not fit.
+    let unknown = stored.listed.iter().filter(|(id, _)| !known.contains(id));
+    uses.extend(unknown.filter(|(id, _)| !is_deleted(id)).map(|(id, len)| useless(*id, *len)));
     let may_go = |pack: &&mut PackUse| {
         pack.live_len < pack.plain_len || pack.live_len == 0 || pack.is_small()
     };
@@ -69,5 +59,25 @@ pub(super) fn of_packs(
         let stored_ns = repo.store().modified_ns(&pack_name(pack.id))?;
         pack.is_young = stored_ns.is_some_and(|at| at > young_ns);
     }
+    // Segments name these, and the store has lost them: given up, they leave the segments.
+    let named: HashSet<PackId> = stored.index.packs().map(|(_, pack)| pack.id).collect();
+    let is_lost = |id: &PackId| {
+        !is_deleted(id) && stored.listed.binary_search_by_key(id, |(listed, _)| *listed).is_err()
+    };
+    uses.extend(named.into_iter().filter(is_lost).map(|id| useless(id, 0)));
     Ok(uses)
+}
+
+/// A pack whose copies do not count.
+fn useless(id: PackId, pack_len: u64) -> PackUse {
+    PackUse {
+        id,
+        number: None,
+        pack_len,
+        plain_len: 0,
+        live_len: 0,
+        class: Class::Ordinary,
+        purpose: Purpose::Data,
+        is_young: false,
+    }
 }

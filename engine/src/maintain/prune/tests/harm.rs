@@ -240,3 +240,52 @@ fn nothing_is_deleted_while_something_needed_is_lost() {
     assert_eq!(kept.fixture.names("packs/").len(), packs.len() * 2 - 1);
     assert!(kept.fixture.names("gen/").is_empty());
 }
+
+#[test]
+fn a_lost_pack_that_nothing_needs_any_more_leaves_the_index() {
+    let kept = three();
+    let before = kept.fixture.names("packs/");
+    kept.fixture.file("lone", &noise(99, 50_000));
+    kept.backup();
+    let data = kept.fixture.packs(crate::model::Purpose::Data);
+    let names = data.into_iter().map(crate::repo::pack_name);
+    let new = names.filter(|name| !before.contains(name)).collect::<Vec<_>>();
+    assert!(!new.is_empty());
+    new.iter().for_each(|name| kept.fixture.memory.delete(name).unwrap());
+    assert_eq!(prune(&kept.open(), &all(), &Silent).unwrap_err().kind(), Kind::Corrupt);
+    kept.backup();
+    assert!(!verify(&kept.open(), &Silent).unwrap().is_clean(), "it is told of");
+    prune(&kept.open(), &all(), &Silent).unwrap();
+    kept.check("healed, and pruned");
+    let again = prune(&kept.open(), &all(), &Silent).unwrap();
+    assert_eq!(again.generation, 0, "it is given up once");
+}
+
+#[test]
+fn what_a_stopped_prune_has_rewritten_stands_in_no_ones_way() {
+    let kept = many();
+    for nth in 1.. {
+        let store = Arc::new(FaultStore::new(kept.fixture.memory.clone()));
+        let repo = kept.over(store.clone());
+        store.fail(Some(Operation::Create), nth, When::Before);
+        match prune(&repo, &all(), &Silent) {
+            Ok(_) => break,
+            Err(error) => assert!(!error.kind().is_damage(), "stopped at {nth}: {error}"),
+        }
+        assert!(nth < 50);
+    }
+    kept.check("ended");
+}
+
+#[test]
+fn a_prune_before_any_request_of_a_verification_is_no_damage() {
+    beside(
+        |repo| {
+            let report = verify(repo, &Silent).unwrap();
+            assert!(report.is_clean(), "{:?}", report.findings);
+        },
+        |kept| {
+            prune(&kept.open(), &all(), &Silent).unwrap();
+        },
+    );
+}
