@@ -39,7 +39,8 @@ pub struct PruningArgs {
     /// Rewrite at most this much, as in 500M or 20GiB; the rest is left for later
     #[arg(long, value_name = "SIZE", value_parser = values::size)]
     pub max_rewrite: Option<u64>,
-    /// Keep what is given up for so long, in which it can be taken back; without it, it is deleted at once
+    /// Keep what is given up for so long, in which it can be taken back; 0s ends what was said before [default: as this host
+    /// was told before, else at once]
     #[arg(long, value_name = "DURATION", value_parser = values::duration)]
     pub hold: Option<Duration>,
     /// Leave what was stored in the last so long: a running backup may be about to need it

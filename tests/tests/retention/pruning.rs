@@ -123,7 +123,9 @@ fn what_is_held_can_be_taken_back_and_what_is_not_cannot() {
     // Held again, and then not: gone.
     scene.coffer(["forget", &wanted[0].0]).ok();
     prune(&scene, &["--hold", "1d"]);
-    let done = prune(&scene, &[]);
+    let kept = prune(&scene, &[]);
+    assert!(kept["held_until"].is_string() && kept["packs_deleted"] == 0, "{kept}");
+    let done = prune(&scene, &["--hold", "0s"]);
     assert!(done["packs_deleted"].as_u64().unwrap() > 0, "{done}");
     let late = scene.coffer(["prune", "--undo"]).fails_with(5);
     assert!(late.errors().contains("too late"), "{}", late.errors());
