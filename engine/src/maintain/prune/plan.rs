@@ -1,5 +1,7 @@
 //! Which packs are kept, rewritten and condemned: a pure function of what they hold.
 
+use std::collections::HashSet;
+
 use crate::model::{Class, PackId, PackNumber, Purpose};
 
 /// Packs condemned by one prune at most: a generation lists them in an object of at most 64 MiB. More wait for the
@@ -162,9 +164,8 @@ fn wasteful(
     stored_bytes: u64,
     chosen: &[PackUse],
 ) -> Vec<PackUse> {
-    let is_new = |pack: &&PackUse| chosen.binary_search_by_key(&pack.id, |it| it.id).is_err();
-    let mut chosen: Vec<_> = chosen.to_vec();
-    chosen.sort_unstable_by_key(|pack| pack.id);
+    let chosen: HashSet<PackId> = chosen.iter().map(|pack| pack.id).collect();
+    let is_new = |pack: &&PackUse| !chosen.contains(&pack.id);
     let mut left: u64 = live.iter().filter(is_new).map(PackUse::garbage_bytes).sum();
     let allowed = stored_bytes / 100 * bounds.garbage_percent_max.min(100);
     let part = |pack: &PackUse| pack.garbage_bytes().saturating_mul(1000) / pack.pack_len.max(1);
@@ -232,6 +233,18 @@ mod tests {
         let young = PackUse { is_young: true, ..pack(2, 32 << 20, 10) };
         let plan = plan(vec![secret, young], Bounds { garbage_percent_max: 0, ..BOUNDS });
         assert!(plan.rewrite.is_empty() && plan.garbage.is_empty() && plan.kept_count == 2);
+    }
+
+    #[test]
+    fn a_pack_that_is_small_and_wasteful_is_rewritten_once() {
+        let kinds = [(Purpose::Data, 100_u8), (Purpose::Metadata, 0)];
+        let of_kind = |(purpose, first): (Purpose, u8)| {
+            (0..20).map(move |name| PackUse { purpose, ..pack(first + name, 100_000, 50) })
+        };
+        let plan = plan(kinds.into_iter().flat_map(of_kind).collect(), BOUNDS);
+        assert_eq!((plan.rewrite.len(), plan.kept_count), (40, 0));
+        let condemned = plan.condemned();
+        assert!(condemned.windows(2).all(|pair| pair[0] < pair[1]));
     }
 
     #[test]
