@@ -246,13 +246,14 @@ impl Prune<'_> {
         if from.is_empty() {
             return Ok(None);
         }
-        let names: HashSet<_> = report.plan.rewrite.iter().map(|pack| pack.id).collect();
+        // Garbage too: a prune that was stopped may have left copies there of what is rewritten here.
+        let given_up: HashSet<_> = report.plan.condemned().into_iter().collect();
         let copying = Copying { repo, stored, live, from: &from, observer };
         // What may become a base must be stored full, even where a difference of it stays.
         let none = stored.without(&|_| true);
         report.rewritten_bytes = copying.copy(Part::Full, (stored, &none))?;
         let now = Stored::load(repo, view, observer)?;
-        let gone = now.numbers(&names);
+        let gone = now.numbers(&given_up);
         let kept = now.without(&|pack| gone.contains(&pack));
         report.rewritten_bytes += copying.copy(Part::Differences, (&now, &kept))?;
         Ok(Some(Stored::load(repo, view, observer)?))

@@ -12,7 +12,7 @@ use crate::model::{Entropy, SnapshotId};
 use crate::observe::Silent;
 use crate::repo::Filter;
 use crate::repo::testing::*;
-use crate::store::{FaultStore, Store, When};
+use crate::store::{FaultStore, Operation, Store, When};
 use crate::verify::verify;
 
 /// A repository with what its snapshots are to hold.
@@ -103,6 +103,18 @@ fn three() -> Kept {
     kept
 }
 
+/// As [`three`], with so many small packs more that all of them are put together.
+fn many() -> Kept {
+    let kept = three();
+    let mut bytes = noise(1, 700_000);
+    for round in 0..20 {
+        bytes[round * 900..round * 900 + 20].fill(9);
+        kept.fixture.file("changes", &bytes);
+        kept.backup();
+    }
+    kept
+}
+
 #[test]
 fn what_only_forgotten_snapshots_need_is_deleted() {
     let kept = three();
@@ -139,15 +151,8 @@ fn a_dry_run_tells_what_a_prune_would_do_after_a_forget() {
 
 #[test]
 fn differences_stay_differences_when_their_packs_are_rewritten() {
-    let kept = three();
-    let last = kept.wanted.lock().unwrap().keys().copied().collect::<Vec<_>>();
-    // Many small packs: all of them are put together.
-    let mut bytes = noise(1, 700_000);
-    for round in 0..20 {
-        bytes[round * 900..round * 900 + 20].fill(9);
-        kept.fixture.file("changes", &bytes);
-        kept.backup();
-    }
+    let kept = many();
+    let last = kept.wanted.lock().unwrap().keys().copied().take(2).collect::<Vec<_>>();
     let before = kept.pack_bytes();
     let packs = kept.fixture.names("packs/").len();
     let report = prune(&kept.open(), &all(), &Silent).unwrap();
@@ -162,6 +167,22 @@ fn differences_stay_differences_when_their_packs_are_rewritten() {
     }
     prune(&kept.open(), &all(), &Silent).unwrap();
     kept.check("after the second");
+}
+
+#[test]
+fn what_a_stopped_prune_has_rewritten_stands_in_no_ones_way() {
+    let kept = many();
+    for nth in 1.. {
+        let store = Arc::new(FaultStore::new(kept.fixture.memory.clone()));
+        let repo = kept.over(store.clone());
+        store.fail(Some(Operation::Create), nth, When::Before);
+        match prune(&repo, &all(), &Silent) {
+            Ok(_) => break,
+            Err(error) => assert!(!error.kind().is_damage(), "stopped at {nth}: {error}"),
+        }
+        assert!(nth < 50);
+    }
+    kept.check("ended");
 }
 
 #[test]
