@@ -76,7 +76,10 @@ class Tool:
 
 class Coffer(Tool):
     name = "coffer"
-    settings = "key file; zstd 3; every frame opened and compared again before it is stored; durable when it ends"
+    settings = (
+        "key file; zstd 3; every frame opened and compared again before it is stored; durable when it ends; forget keeps "
+        "no unused data"
+    )
 
     def __init__(self, program):
         super().__init__(program, self.name, self.settings)
@@ -100,6 +103,10 @@ class Coffer(Tool):
 
     def verify(self, place):
         return [self._run("-q", "verify")]
+
+    def forget(self, place):
+        rule = ["forget", "--keep-last", "1", "--prune"]
+        return [self._run("-q", *rule, "--max-unused", "0", "--leave-newer", "0s")]
 
 
 class WithoutDeltas(Coffer):
