@@ -46,7 +46,7 @@ fn labels(corpus: &str) -> Vec<&'static str> {
         "image" => &["blocks", "shifted"],
         _ => &["changed"],
     };
-    [&["init", "first", "unchanged"], changes, &["restore", "verify"]].concat()
+    [&["init", "first", "unchanged"], changes, &["restore", "verify", "forget"]].concat()
 }
 
 #[test]

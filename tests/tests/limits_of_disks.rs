@@ -120,7 +120,8 @@ fn a_repository_full_at_any_moment_keeps_what_it_had_and_goes_on_when_there_is_r
         site.assert_restores(&next, &tree, &second);
         site.stranger(&["verify"]).expect(0);
     }
-    assert!(failed >= 5 && passed >= 1, "{failed} failed, {passed} passed");
+    // With room for a generation and its close, whole packs are deleted, which makes the room for the rest.
+    assert!(failed >= 1 && passed >= 10, "{failed} failed, {passed} passed");
 }
 
 #[test]
@@ -159,7 +160,8 @@ fn a_prune_on_a_full_disk_loses_nothing_and_the_next_one_ends_it_when_there_is_r
         site.assert_restores(&second.0, &tree, &second.1);
         site.stranger(&["verify"]).expect(0);
     }
-    assert!(failed >= 5 && passed >= 1, "{failed} failed, {passed} passed");
+    // With room for a generation and its close, whole packs are deleted, which makes the room for the rest.
+    assert!(failed >= 1 && passed >= 10, "{failed} failed, {passed} passed");
 }
 
 #[test]
