@@ -71,10 +71,21 @@ pub fn writing<T>(path: &Path, work: impl FnOnce(&dyn Fn() -> u64) -> T) -> (T, 
             }
             longest
         });
+        // Also when `work` fails: nobody would hear of it while the writer goes on.
+        let stopping = Stopping(&stop);
         let result = work(&|| committed.load(Ordering::SeqCst));
-        stop.store(true, Ordering::SeqCst);
+        drop(stopping);
         (result, writer.join().unwrap())
     })
+}
+
+/// Stops the writer when it goes.
+struct Stopping<'s>(&'s AtomicBool);
+
+impl Drop for Stopping<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
 }
 
 /// One transaction over several tables.
