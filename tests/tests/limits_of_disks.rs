@@ -120,8 +120,7 @@ fn a_repository_full_at_any_moment_keeps_what_it_had_and_goes_on_when_there_is_r
         site.assert_restores(&next, &tree, &second);
         site.stranger(&["verify"]).expect(0);
     }
-    // With room for a generation and its close, whole packs are deleted, which makes the room for the rest.
-    assert!(failed >= 1 && passed >= 10, "{failed} failed, {passed} passed");
+    assert!(failed >= 5 && passed >= 1, "{failed} failed, {passed} passed");
 }
 
 #[test]
