@@ -91,7 +91,11 @@ impl<'r> Frames<'r> {
             Error::new(Kind::Corrupt, format!("chunk {} is in no index segment", chunk.id))
         })?;
         match self.at(chunk, first) {
-            Err(error) if error.kind().is_damage() && places.len() > 1 => {
+            // A pack that is gone may have been pruned: the reader looks where its chunks are by now.
+            Err(error)
+                if error.kind() == Kind::NotFound
+                    || error.kind().is_damage() && places.len() > 1 =>
+            {
                 let plain = self.reader.chunk(chunk)?;
                 let range = 0..plain.len();
                 let frame = Frame { plain, proven: Mutex::default() };

@@ -1,34 +1,53 @@
 //! Reading chunks: place, range, open, expand, name.
 
+mod renew;
+
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use self::renew::{Newer, Renewal};
 use super::{Repository, pack_name};
 use crate::error::{Error, Kind, Result};
 use crate::index::Index;
 use crate::limits;
 use crate::model::{
-    Base, ChunkId, Class, FrameKind, MemoryBound, NodeRef, PackNumber, Place, Purpose,
+    Base, ChunkId, Class, FrameKind, MemoryBound, NodeRef, PackId, PackNumber, Place, Purpose,
 };
 use crate::pack;
 
 /// Plaintext of frames kept for the next look, bytes.
 const CACHE_LEN: usize = 8 << 20;
 
-/// Reads chunks of one repository; callable from several threads.
+/// How often a read that finds packs gone loads the index again: a prune deletes after each of its generations.
+const RENEWALS_MAX: u32 = 3;
+
+/// Reads chunks of one repository; callable from several threads. Beside prunes: where a pack is gone, what [`chunk`],
+/// [`node`] and [`prefix_of`] look for is sought in the index as it is by then.
+///
+/// [`chunk`]: ChunkReader::chunk
+/// [`node`]: ChunkReader::node
+/// [`prefix_of`]: ChunkReader::prefix_of
 pub struct ChunkReader<'r> {
     repo: &'r Repository,
     index: Arc<Index>,
-    cache: Mutex<FrameCache>,
-    fetched_bytes: AtomicU64,
+    cache: Arc<Mutex<FrameCache>>,
+    fetched_bytes: Arc<AtomicU64>,
+    renewal: Arc<Renewal>,
 }
 
 impl<'r> ChunkReader<'r> {
     /// A reader over `index`.
     #[must_use]
     pub fn new(repo: &'r Repository, index: Arc<Index>) -> Self {
-        let cache = FrameCache { len_max: CACHE_LEN, frames: Vec::new() };
-        Self { repo, index, cache: Mutex::new(cache), fetched_bytes: AtomicU64::new(0) }
+        let (fetched_bytes, renewal) = (Arc::default(), Arc::default());
+        let cache = Arc::new(Mutex::new(FrameCache::of(CACHE_LEN)));
+        Self { repo, index, cache, fetched_bytes, renewal }
+    }
+
+    /// The same in what is known by now.
+    fn with(&self, Newer { index, cache }: Newer) -> Self {
+        let (fetched_bytes, renewal) = (self.fetched_bytes.clone(), self.renewal.clone());
+        Self { repo: self.repo, index, cache, fetched_bytes, renewal }
     }
 
     /// The same, which keeps more frames: chunks stored as differences have their bases in frames of all the
@@ -102,33 +121,66 @@ impl<'r> ChunkReader<'r> {
 
     fn read(&self, class: Class, purpose: Purpose, id: &ChunkId) -> Result<Vec<u8>> {
         let mut take = |bytes: &[u8]| Ok(bytes.to_vec());
-        self.first_intact(self.places(id)?, (class, purpose, id), &mut take)
+        self.first_intact(&|reader| reader.places(id), (class, purpose, id), &mut take)
     }
 
-    /// What `take` makes of the chunk from the first of `places` that gives it.
+    /// What `take` makes of the chunk from the first of `places` that gives it, here or, if packs are gone, in the
+    /// index as it is by now.
     fn first_intact<T>(
+        &self,
+        places: &dyn Fn(&Self) -> Result<Vec<Place>>,
+        chunk: (Class, Purpose, &ChunkId),
+        take: &mut dyn FnMut(&[u8]) -> Result<T>,
+    ) -> Result<T> {
+        let (mut error, mut gone) = match self.intact_at(places(self)?, chunk, take) {
+            Ok(taken) => return Ok(taken),
+            Err(failed) => failed,
+        };
+        for _ in 0..RENEWALS_MAX {
+            if gone.is_empty() {
+                break;
+            }
+            let Some(newer) = self.renewal.beyond(self, &gone)? else { break };
+            let newer = self.with(newer);
+            // In no segment any more: what needed it was forgotten.
+            let Ok(places) = places(&newer) else { break };
+            (error, gone) = match newer.intact_at(places, chunk, take) {
+                Ok(taken) => return Ok(taken),
+                Err(failed) => failed,
+            };
+        }
+        Err(error)
+    }
+
+    /// What `take` makes of the chunk from the first of `places` that gives it; else the gravest error, and the packs
+    /// that are gone.
+    fn intact_at<T>(
         &self,
         places: Vec<Place>,
         (class, purpose, id): (Class, Purpose, &ChunkId),
         take: &mut dyn FnMut(&[u8]) -> Result<T>,
-    ) -> Result<T> {
+    ) -> std::result::Result<T, (Error, Vec<PackId>)> {
         let mut first_error: Option<Error> = None;
+        let mut gone = Vec::new();
         for place in places {
             let taken = self
                 .cached_frame(&place)
                 .and_then(|frame| take(self.checked(class, purpose, id, &place, &frame)?));
-            match taken {
+            let error = match taken {
                 Ok(taken) => return Ok(taken),
-                // What may come back weighs more than what is damaged.
-                Err(error) => {
-                    first_error = match first_error {
-                        Some(first) if error.kind().is_damage() => Some(first),
-                        _ => Some(error),
-                    }
-                }
+                Err(error) => error,
+            };
+            if error.kind() == Kind::NotFound {
+                gone.push(self.index.pack(place.pack).id);
             }
+            // What may come back weighs more than what is damaged.
+            first_error = match first_error {
+                Some(first) if error.kind().is_damage() => Some(first),
+                _ => Some(error),
+            };
         }
-        Err(first_error.unwrap_or_else(|| Error::new(Kind::Corrupt, format!("chunk {id}"))))
+        let error = || Error::new(Kind::Corrupt, format!("chunk {id}"));
+        Err((first_error.unwrap_or_else(error), gone))
     }
 
     /// The bytes of a chunk within its frame's plaintext, named again.
@@ -210,9 +262,9 @@ impl<'r> ChunkReader<'r> {
         }
         let mut prefix = Vec::new();
         for base in bases {
-            let copies = self.full_places(&base.id)?;
+            let full = |reader: &Self| reader.full_places(&base.id);
             let mut take = |bytes: &[u8]| add_range(&mut prefix, base, bytes);
-            self.first_intact(copies, (class, Purpose::Data, &base.id), &mut take)?;
+            self.first_intact(&full, (class, Purpose::Data, &base.id), &mut take)?;
         }
         Ok(Some(prefix))
     }
@@ -300,6 +352,16 @@ struct FrameCache {
 }
 
 impl FrameCache {
+    fn of(len_max: usize) -> Self {
+        Self { len_max, frames: Vec::new() }
+    }
+
+    /// Gives half of its room to another.
+    fn halve(&mut self) -> Self {
+        self.len_max /= 2;
+        Self::of(self.len_max)
+    }
+
     fn slot(&mut self, place: &Place) -> Slot {
         let key = (place.pack, place.frame.position);
         let kept = match self.frames.iter().rposition(|kept| kept.key == key) {

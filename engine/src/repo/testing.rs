@@ -5,7 +5,7 @@ use std::path::{Path as FilePath, PathBuf};
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::{InitOptions, OldBytes, OpenOptions, Repository, Tuning};
+use super::{ChunkReader, InitOptions, OldBytes, OpenOptions, Repository, Tuning};
 use crate::backup::{BackupOptions, BackupSummary, RACY_WINDOW_NS, SourceOptions, backup};
 use crate::crypto::{Credential, KdfStrength, Place, Secret32, object_hash};
 use crate::error::{Error, Kind, Result};
@@ -119,23 +119,8 @@ impl Fixture {
     pub(crate) fn read_all(&self) -> Result<Vec<Files>> {
         let repo = self.open("read");
         let reader = repo.reader(&Silent)?;
-        let mut all = Vec::new();
-        for (_, snapshot) in repo.snapshots(true, &Silent)? {
-            let mut files = Vec::new();
-            for source in &snapshot.sources {
-                reader.entries(&[source], &[], &mut |_, entry| {
-                    if matches!(entry.kind, EntryKind::File { .. }) {
-                        let mut bytes = Vec::new();
-                        reader.write_file(&entry, &mut bytes)?;
-                        let name = String::from_utf8_lossy(entry.path.name()).into_owned();
-                        files.push((name, bytes));
-                    }
-                    Ok(true)
-                })?;
-            }
-            all.push(files);
-        }
-        Ok(all)
+        let snapshots = repo.snapshots(true, &Silent)?;
+        snapshots.iter().map(|(_, snapshot)| read_files(&reader, snapshot)).collect()
     }
 
     /// The files of the source as [`Fixture::read_all`] gives those of a snapshot.
@@ -150,6 +135,22 @@ impl Fixture {
         files.sort();
         files
     }
+}
+
+/// The files of a snapshot.
+pub(crate) fn read_files(reader: &ChunkReader<'_>, snapshot: &Snapshot) -> Result<Files> {
+    let mut files = Vec::new();
+    for source in &snapshot.sources {
+        reader.entries(&[source], &[], &mut |_, entry| {
+            if matches!(entry.kind, EntryKind::File { .. }) {
+                let mut bytes = Vec::new();
+                reader.write_file(&entry, &mut bytes)?;
+                files.push((String::from_utf8_lossy(entry.path.name()).into_owned(), bytes));
+            }
+            Ok(true)
+        })?;
+    }
+    Ok(files)
 }
 
 pub(crate) fn tree_options(root: &FilePath) -> BackupOptions {

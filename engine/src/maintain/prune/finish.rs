@@ -128,6 +128,7 @@ pub(super) fn undo(repo: &Repository, observer: &dyn Observer) -> Result<PruneRe
     if closed == 0 {
         return Err(Error::new(Kind::Refused, "nothing was ever pruned"));
     }
+    repo.complete_close(closed)?;
     let (close, hash) = repo.load_close(closed)?;
     let sids: HashSet<SnapshotId> = close.forgets.iter().map(|(sid, _)| *sid).collect();
     let forgotten = repo.forgotten(&|sid| sids.contains(sid))?;

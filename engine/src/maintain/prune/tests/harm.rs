@@ -289,3 +289,83 @@ fn a_prune_before_any_request_of_a_verification_is_no_damage() {
         },
     );
 }
+
+#[test]
+fn taking_back_that_stops_at_any_request_is_ended_by_the_next() {
+    let hold = PruneOptions { hold: Some(Duration::from_secs(3600)), ..all() };
+    for nth in 1.. {
+        let kept = three();
+        prune(&kept.open(), &hold, &Silent).unwrap();
+        let store = Arc::new(FaultStore::new(kept.fixture.memory.clone()));
+        let repo = kept.over(store.clone());
+        store.fail(None, nth, When::After);
+        let before = store.calls_total();
+        let ended = undo(&repo, &Silent);
+        let calls = store.calls_total() - before;
+        if ended.is_err() && undo(&kept.open(), &Silent).is_err() {
+            // What is open is closed first, as the refusal says.
+            prune(&kept.open(), &hold, &Silent).unwrap();
+        }
+        assert_eq!(kept.open().snapshots(false, &Silent).unwrap().len(), 3, "request {nth}");
+        assert_eq!(kept.fixture.read_all().unwrap().len(), 3, "request {nth}");
+        let report = verify(&kept.open(), &Silent).unwrap();
+        assert!(report.is_clean(), "request {nth}: {ended:?} {:?}", report.findings);
+        if calls < nth {
+            assert!(nth > 10, "only {nth} requests");
+            return;
+        }
+    }
+}
+
+#[test]
+fn a_whole_prune_before_any_request_of_a_reader_hides_nothing() {
+    for nth in 1.. {
+        let kept = Arc::new(three());
+        let (object, snapshot) = kept.open().snapshots(false, &Silent).unwrap().remove(0);
+        let hooked = Arc::clone(&kept);
+        let store = Arc::new(NthStore {
+            inner: kept.fixture.memory.clone(),
+            nth,
+            count: AtomicU64::new(0),
+            hook: Mutex::new(Some(Box::new(move || {
+                let report = prune(&hooked.open(), &all(), &Silent).unwrap();
+                assert!(report.packs_deleted > 0, "{report:?}");
+            }))),
+        });
+        let repo = kept.over(store.clone());
+        let reader = repo.reader(&Silent).unwrap();
+        let read = read_files(&reader, &snapshot).unwrap();
+        assert_eq!(read, kept.wanted.lock().unwrap()[&object.sid], "request {nth}");
+        if store.hook.lock().unwrap().is_some() {
+            assert!(nth > 10, "only {nth} requests");
+            break;
+        }
+    }
+}
+
+#[test]
+fn a_reader_follows_one_prune_after_the_other_and_names_what_is_lost() {
+    let kept = many();
+    let listed = kept.open().snapshots(false, &Silent).unwrap();
+    let (last, snapshot) = listed.last().unwrap();
+    let wanted = kept.wanted.lock().unwrap()[&last.sid].clone();
+    let store = Arc::new(FaultStore::new(kept.fixture.memory.clone()));
+    let repo = kept.over(store.clone());
+    let reader = repo.reader(&Silent).unwrap();
+    for (object, _) in listed.iter().rev().skip(1).step_by(2) {
+        kept.forget(object.sid);
+        prune(&kept.open(), &all(), &Silent).unwrap();
+        assert_eq!(read_files(&reader, snapshot).unwrap(), wanted);
+    }
+    // One that has no frame open yet.
+    let reader = repo.reader(&Silent).unwrap();
+    for pack in kept.fixture.names("packs/") {
+        kept.fixture.memory.delete(&pack).unwrap();
+    }
+    let fail = || read_files(&reader, snapshot).unwrap_err();
+    assert_eq!(fail().kind(), Kind::NotFound);
+    let (lists, gets) = (store.calls(Operation::List), store.calls(Operation::Get));
+    assert!(fail().to_string().contains("pack "), "{}", fail());
+    assert_eq!(store.calls(Operation::List), lists, "what is lost is not sought again");
+    assert_eq!(store.calls(Operation::Get), gets);
+}
