@@ -121,7 +121,7 @@ impl<'r> OlderContent<'r> {
         loop {
             let is_near = self.window.back().is_none_or(|last| last.start <= wanted);
             let ahead = self.window.len().saturating_sub(BEHIND_COUNT);
-            if !is_near && (!self.align.is_lost() || ahead >= AHEAD_COUNT) {
+            if ahead >= AHEAD_COUNT || !is_near && !self.align.is_lost() {
                 return;
             }
             let Some(old) = self.read() else { return };
