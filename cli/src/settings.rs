@@ -62,6 +62,7 @@ impl Settings {
         const FROM: &str = "COFFER_OLD_BYTES";
         const LIMIT: &str = "COFFER_OLD_BYTES_LIMIT";
         let default = OldBytes::default();
+        let is_asked = args.old_bytes.is_some();
         let from = match args.old_bytes {
             None => parsed(environment, FROM, |text| values::OldBytes::from_str(text, false))?,
             given => given,
@@ -71,9 +72,10 @@ impl Settings {
             given => given,
         };
         let from = from.map_or(default.from, OldBytesFrom::from);
-        if from == OldBytesFrom::Cache && self.cache_dir.is_none() {
+        if from == OldBytesFrom::Cache && self.cache_dir.is_none() && is_asked {
             let what = "old bytes cannot come from the cache: there is none";
-            return Err(Failure::usage(what).hint("name a folder with --cache-dir"));
+            let way = "leave out --no-cache and name a folder with --cache-dir, or say --old-bytes repository";
+            return Err(Failure::usage(what).hint(way));
         }
         Ok(OldBytes { from, cached_bytes_max: limit.unwrap_or(default.cached_bytes_max) })
     }

@@ -121,6 +121,11 @@ fn mistakes_about_old_bytes_are_told_before_anything_is_done() {
     let run = finish(&mut command, None).fails_with(2);
     assert!(run.errors().contains("COFFER_OLD_BYTES_LIMIT"), "{}", run.errors());
     assert!(scene.listed().is_empty());
+    // The variable is for all commands: where there is no cache it is in nobody's way.
+    let mut command = scene.command();
+    command.args(["backup", "--no-cache", "/etc/hostname"]).env("COFFER_OLD_BYTES", "cache");
+    let run = finish(&mut command, None).ok();
+    assert!(run.errors().contains("what has changed is stored whole"), "{}", run.errors());
 }
 
 #[test]

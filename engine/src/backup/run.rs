@@ -220,6 +220,10 @@ impl Run<'_> {
         let zstd_level = options.zstd_level.unwrap_or(default.zstd_level);
         let BackupOptions { dry_run, deltas, old_bytes, .. } = *options;
         let writing = Writing { zstd_level, dry_run, deltas, old_bytes };
+        if writing.lacks_old_bytes(context.repo) {
+            let what = "there is no cache to take old bytes from: what has changed is stored whole";
+            self.observer.event(Event::Note(what));
+        }
         let written = write(context.repo, context.known, stored, writing, work)?.1;
         context.repo.tell_cache_notes(self.observer);
         sources.totals.data_added = written.data_added;

@@ -13,10 +13,21 @@ use crate::pack::NewFrame;
 use crate::repo::Repository;
 use crate::repo::bases::{CachedBases, Older};
 
+/// Chunks remembered as kept in this run, about 3 MiB; beyond, one that a source repeats may be kept twice.
+const KEPT_COUNT_MAX: usize = 65_536;
+
 /// The cache of old bytes of a run that needs one.
 pub(super) fn open(repo: &Repository, writing: Writing) -> Option<Arc<CachedBases<'_>>> {
     let cached = CachedBases::new(repo, writing.old_bytes);
     cached.filter(|_| writing.has_deltas() && !writing.dry_run).map(Arc::new)
+}
+
+impl Writing {
+    /// True if differences are asked for, and the old bytes for them are to come from a cache that there is not.
+    #[must_use]
+    pub fn lacks_old_bytes(&self, repo: &Repository) -> bool {
+        repo.cache.is_none() && open(repo, *self).is_some()
+    }
 }
 
 /// Starts the thread that keeps frames until their queue ends, one at a time.
@@ -42,12 +53,13 @@ impl ChunkWriter<'_> {
         if !is_short || cached.contains(&id) || self.known.full_copy(&id).is_none() {
             return Ok(());
         }
-        let kind = (Class::Ordinary, Purpose::Data, JobKind::Cached);
-        // Chunks of zeros come in a row.
-        let frame = self.position(kind).and_then(|position| self.frames.get(position));
-        if frame.is_some_and(|frame| frame.chunks.iter().any(|chunk| chunk.id == id)) {
+        if self.kept.len() == KEPT_COUNT_MAX {
+            self.kept.clear();
+        }
+        if !self.kept.insert(id) {
             return Ok(());
         }
+        let kind = (Class::Ordinary, Purpose::Data, JobKind::Cached);
         let target = base_frame_len(self.frame_len);
         self.add(kind, target, (Chunk { id, len }, plain), &Older::default())
     }
