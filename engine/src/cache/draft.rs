@@ -30,6 +30,8 @@ impl Draft {
 
     pub(super) fn in_folder(folder: &Path) -> io::Result<Self> {
         let (file, path) = NamedTempFile::new_in(folder)?.into_parts();
+        // Tells a sweep that somebody is at work; where files cannot be locked, it does not sweep.
+        let _ = file.lock();
         Ok(Self { file: BufWriter::with_capacity(BUFFER_LEN, file), path: Some(path) })
     }
 

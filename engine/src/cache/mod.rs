@@ -20,7 +20,7 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, FileExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use crate::error::{Error, Result};
 use crate::model::RepositoryId;
@@ -29,7 +29,9 @@ use crate::model::RepositoryId;
 const NOTE_COUNT_MAX: usize = 8;
 
 /// Older drafts have no writer.
-const DRAFT_SECS_MAX: u64 = 24 * 3600;
+const DRAFT_SECS_MAX: u64 = 60;
+/// Bytes of its disk that the cache leaves to others, at most.
+const RESERVE_LEN_MAX: u64 = 1 << 30;
 
 /// What tells other programs that the folder is a cache (<https://bford.info/cachedir/>).
 const TAG: &[u8] = b"Signature: 8a477f597d28d172789f06886806bc55\n";
@@ -180,7 +182,8 @@ impl Cache {
         names
     }
 
-    /// Removes the files unused for longest until a shelf holds at most `bytes_max` in `count_max` files.
+    /// Removes the files unused for longest until a shelf holds at most `bytes_max`; of more than `count_max` files,
+    /// the smallest of the half that is unused for longer, since those hold least.
     pub fn trim(&self, shelf: Shelf, bytes_max: u64, count_max: usize) {
         let stat = |name: String| {
             let metadata = fs::metadata(self.path(shelf, &name)?).ok()?;
@@ -189,15 +192,36 @@ impl Cache {
         let mut files: Vec<_> = self.names(shelf).into_iter().filter_map(stat).collect();
         files.sort_unstable();
         let mut total: u64 = files.iter().map(|file| file.1).sum();
-        let mut count = files.len();
-        for (_, len, name) in files {
-            if total <= bytes_max && count <= count_max {
-                break;
-            }
-            self.remove(shelf, &name);
-            total = total.saturating_sub(len);
-            count -= 1;
+        let mut next = 0;
+        while total > bytes_max {
+            let Some((_, len, name)) = files.get(next) else { return };
+            self.remove(shelf, name);
+            total = total.saturating_sub(*len);
+            next += 1;
         }
+        let mut files = files.split_off(next);
+        while files.len() > count_max {
+            let older = files.len().div_ceil(2);
+            let smallest = (0..older).min_by_key(|place| files[*place].1).unwrap_or(0);
+            self.remove(shelf, &files.remove(smallest).2);
+        }
+    }
+
+    /// Lets a file count as unused for so long.
+    pub fn put_behind(&self, shelf: Shelf, name: &str, age: Duration) {
+        let then = SystemTime::now().checked_sub(age);
+        if let (Some(file), Some(then)) = (self.open_file(shelf, name), then) {
+            let _ = file.set_modified(then);
+        }
+    }
+
+    /// Bytes that may be written before the file system of the cache is as full as others should find it: a
+    /// twentieth of it is left to them, at most a GiB. Less than zero if there is less; none if it cannot be told.
+    #[must_use]
+    pub fn room(&self) -> Option<i128> {
+        let stat = rustix::fs::statvfs(&self.folder).ok()?;
+        let (free, all) = (stat.f_bavail * stat.f_frsize, stat.f_blocks * stat.f_frsize);
+        Some(i128::from(free) - i128::from((all / 20).min(RESERVE_LEN_MAX)))
     }
 
     /// Takes what went wrong since the last call, for the user to know.
@@ -223,14 +247,18 @@ impl Cache {
     }
 }
 
-/// Removes drafts that crashed processes left: those a day old.
+/// Removes drafts that killed processes left.
 fn sweep(folder: &Path) {
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         let is_draft = entry.file_name().as_encoded_bytes().starts_with(b".tmp");
         let age = entry.metadata().and_then(|metadata| metadata.modified()).ok();
         let age = age.and_then(|modified| modified.elapsed().ok());
         if is_draft && age.is_some_and(|age| age.as_secs() > DRAFT_SECS_MAX) {
-            let _ = fs::remove_file(entry.path());
+            // Who writes it has locked it.
+            let file = File::open(entry.path());
+            if file.is_ok_and(|file| file.try_lock().is_ok()) {
+                let _ = fs::remove_file(entry.path());
+            }
         }
     }
 }

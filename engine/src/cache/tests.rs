@@ -52,6 +52,47 @@ fn what_is_unused_for_longest_is_evicted() {
 }
 
 #[test]
+fn of_too_many_files_the_smallest_of_the_older_ones_goes() {
+    let dir = tempfile::tempdir().unwrap();
+    let cache = open(dir.path());
+    let hour = Duration::from_secs(3600);
+    for (hours, (name, len)) in [("a", 10), ("b", 30), ("c", 20), ("d", 40)].iter().enumerate() {
+        cache.put(Shelf::Objects, name, &vec![0; *len]);
+        cache.put_behind(Shelf::Objects, name, hour * hours as u32);
+    }
+    cache.trim(Shelf::Objects, u64::MAX, 3);
+    assert_eq!(cache.names(Shelf::Objects), ["a", "b", "d"]);
+    cache.trim(Shelf::Objects, 50, 1);
+    assert_eq!(
+        cache.names(Shelf::Objects),
+        ["a"],
+        "the oldest for its bytes, then the smaller one of two"
+    );
+}
+
+#[test]
+fn a_draft_is_swept_when_nobody_writes_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let cache = open(dir.path());
+    let drafts = || {
+        let entries = fs::read_dir(cache.folder()).unwrap().flatten();
+        entries.filter(|entry| entry.file_name().as_encoded_bytes().starts_with(b".tmp")).count()
+    };
+    let draft = cache.draft().unwrap();
+    let left = cache.folder().join(".tmpKILLED");
+    fs::write(&left, b"half").unwrap();
+    let long_ago = SystemTime::now() - Duration::from_secs(3600);
+    for entry in fs::read_dir(cache.folder()).unwrap().flatten() {
+        File::open(entry.path()).unwrap().set_modified(long_ago).unwrap();
+    }
+    open(dir.path());
+    assert!(!left.exists());
+    assert_eq!(drafts(), 1);
+    drop(draft);
+    assert_eq!(drafts(), 0);
+}
+
+#[test]
 fn a_cache_that_cannot_be_written_is_a_note_and_no_error() {
     let dir = tempfile::tempdir().unwrap();
     let cache = open(dir.path());

@@ -217,6 +217,8 @@ pub struct ChunkWriter<'r> {
     deltas: bool,
     /// None if old bytes are read from the repository.
     cached: Option<Arc<CachedBases<'r>>>,
+    /// Chunks that were kept though they are stored already.
+    kept: HashSet<ChunkId, BuildIdHasher>,
 }
 
 /// Runs `work` with a writer; returns when everything given to it is stored and indexed.
@@ -267,6 +269,7 @@ pub fn write<'r, T>(
             dry_run: writing.dry_run,
             deltas: writing.has_deltas(),
             cached,
+            kept: HashSet::default(),
         };
         let outcome = work(&mut writer);
         let flushed = writer.flush();

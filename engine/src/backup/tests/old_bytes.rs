@@ -263,6 +263,26 @@ fn a_source_above_the_bound_fills_it_once_in_a_run() {
 }
 
 #[test]
+fn what_a_source_above_the_bound_lacks_costs_no_more_from_run_to_run() {
+    let far = Far::new();
+    let mut bytes = digits(1, 20 << 20);
+    // Stored, that is 10 MiB and a little: a few files of the cache more than it may have.
+    let old_bytes = OldBytes { cached_bytes_max: 9 << 20, ..OldBytes::default() };
+    let mut stored = Vec::new();
+    for round in 0..5 {
+        for at in (round..bytes.len()).step_by(20_000) {
+            bytes[at] = b'.';
+        }
+        far.fixture.file("digits", &bytes);
+        let options = BackupOptions { old_bytes, ..far.fixture.tree() };
+        let summary = far.backup_with(&format!("round {round}"), &Table::new(10), options);
+        stored.push(summary.totals.data_stored);
+    }
+    // A tenth has no old bytes and is stored full, besides the differences of the rest.
+    assert!(stored[1..].iter().all(|stored| *stored < 3 << 20), "{stored:?}");
+}
+
+#[test]
 fn a_cache_that_goes_away_in_the_middle_of_a_backup_is_no_error() {
     let far = Far::new();
     let mut table = Table::new(30_000);

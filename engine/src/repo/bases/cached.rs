@@ -53,13 +53,19 @@ impl Default for OldBytes {
     }
 }
 
+struct Table {
+    index: Index,
+    /// Bytes that the cache may have: the bound, or what the disk has room for.
+    bytes_max: u64,
+}
+
 /// The old bytes in this host's cache; callable from several threads.
 pub(in crate::repo) struct CachedBases<'r> {
     repo: &'r Repository,
     /// Without one nothing is had and nothing kept.
     cache: Option<&'r Cache>,
     bytes_max: u64,
-    table: OnceLock<Index>,
+    table: OnceLock<Table>,
     /// Bytes that may be added before something must go.
     room: AtomicU64,
 }
@@ -83,18 +89,18 @@ impl<'r> CachedBases<'r> {
 
     /// True if the chunk was here when it was first asked for one.
     pub(in crate::repo) fn contains(&self, id: &ChunkId) -> bool {
-        self.table().contains(id, &|_| true)
+        self.index().contains(id, &|_| true)
     }
 
     /// Where a chunk stands in the cache.
     pub(super) fn place(&self, id: &ChunkId) -> Option<Place> {
-        self.table().find(id).into_iter().next()
+        self.index().find(id).into_iter().next()
     }
 
     /// Reads, opens and expands the frame at a place of the cache. Its chunks are still to be named.
     pub(super) fn open_frame(&self, place: &Place) -> Option<Vec<u8>> {
         let cache = self.cache?;
-        let pack = self.table().pack(place.pack);
+        let pack = self.index().pack(place.pack);
         let name = pack.id.to_string();
         let (position, len) = (u64::from(place.frame.position), place.frame.sealed_len as usize);
         let sealed = cache.get_range(Shelf::Bases, &name, position, len)?;
@@ -110,16 +116,19 @@ impl<'r> CachedBases<'r> {
 
     /// True if something may be added without anything having to go.
     pub(in crate::repo) fn has_room(&self) -> bool {
-        self.table();
-        self.room.load(Ordering::Relaxed) >= 2 * self.pack_len()
+        let pack_len = self.pack_len();
+        self.room.load(Ordering::Relaxed) >= 2 * pack_len
     }
 
     /// Keeps frames until their queue ends, or what may be kept in one run is reached. What goes wrong is
     /// noted in the cache, and ends it early.
     pub(in crate::repo) fn keep(&self, entropy: &Entropy, frames: &Receiver<NewFrame>) {
         let Some(cache) = self.cache else { return };
-        let mut keeper = Keeper::new(self.repo, cache, (self.bytes_max, self.pack_len()), entropy);
-        let kept = frames.iter().try_for_each(|frame| {
+        // Nothing is looked at before there is something to keep.
+        let Ok(first) = frames.recv() else { return };
+        let lens = (self.table().bytes_max, self.pack_len());
+        let mut keeper = Keeper::new(self.repo, cache, lens, entropy);
+        let kept = std::iter::once(first).chain(frames).try_for_each(|frame| {
             let added = keeper.add(frame)?;
             self.spend(added);
             Ok(())
@@ -136,31 +145,36 @@ impl<'r> CachedBases<'r> {
 
     /// Bytes of a new file of the cache, about: what is evicted at once.
     fn pack_len(&self) -> u64 {
-        (self.bytes_max / 256).clamp(1 << 20, 32 << 20)
+        (self.table().bytes_max / 256).clamp(1 << 20, 32 << 20)
     }
 
-    fn table(&self) -> &Index {
+    fn index(&self) -> &Index {
+        &self.table().index
+    }
+
+    fn table(&self) -> &Table {
         self.table.get_or_init(|| self.load())
     }
 
     /// The chunks of all sound files; the others are removed.
-    fn load(&self) -> Index {
+    fn load(&self) -> Table {
         let folder = self.cache.map(Cache::folder);
-        let mut table = Index::empty(folder).spilling_after(TABLE_ENTRY_COUNT);
-        let Some(cache) = self.cache else { return table };
-        cache.trim(Shelf::Bases, self.bytes_max, FILE_COUNT_MAX);
-        let mut room = self.bytes_max;
+        let mut index = Index::empty(folder).spilling_after(TABLE_ENTRY_COUNT);
+        let Some(cache) = self.cache else { return Table { index, bytes_max: 0 } };
+        let bytes_max = self.bytes_max.min(bytes_possible(cache));
+        cache.trim(Shelf::Bases, bytes_max, FILE_COUNT_MAX);
+        let mut room = bytes_max;
         for name in cache.names(Shelf::Bases) {
             match self.load_pack(cache, &name) {
                 Ok(info) => {
                     room = room.saturating_sub(info.pack_len);
-                    table.add(&info);
+                    index.add(&info);
                 }
                 Err(_) => cache.remove(Shelf::Bases, &name),
             }
         }
         self.room.store(room, Ordering::Relaxed);
-        table
+        Table { index, bytes_max }
     }
 
     fn load_pack(&self, cache: &Cache, name: &str) -> Result<PackInfo> {
@@ -174,4 +188,16 @@ impl<'r> CachedBases<'r> {
             && footer.frames.iter().all(|frame| frame.kind == FrameKind::Full);
         if is_sound { Ok(info) } else { Err(Error::new(Kind::Corrupt, "no pack of old bytes")) }
     }
+}
+
+/// Bytes that the cache can have so that others find room on its disk still. What cannot be told is no bound.
+fn bytes_possible(cache: &Cache) -> u64 {
+    let Some(room) = cache.room() else { return u64::MAX };
+    let lens = cache.names(Shelf::Bases).into_iter();
+    let used: u64 = lens.filter_map(|name| cache.len(Shelf::Bases, &name)).sum();
+    let possible = u64::try_from((i128::from(used) + room).max(0)).unwrap_or(u64::MAX);
+    if possible < OldBytes::CACHED_BYTES_MIN {
+        cache.note("keeping old bytes in", "its disk is full but for a reserve");
+    }
+    possible
 }

@@ -1,15 +1,19 @@
 //! Packs of old bytes in the making.
 
 use std::io::Write;
+use std::time::Duration;
 
 use super::cached::FILE_COUNT_MAX;
 use crate::cache::{Cache, Draft, Shelf};
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Result};
 use crate::limits;
 use crate::model::{Class, Entropy, Purpose};
 use crate::pack::{NewFrame, PackBuilder, SealedFrame};
 use crate::repo::Repository;
 
+/// As if unused for so long is what was only just kept: it goes before what was used since. Of a source that
+/// is longer than the cache, what is kept at its end would else push out its begin, which is used next.
+const KEPT_AGE: Duration = Duration::from_secs(24 * 60 * 60);
 /// Chunks after which a pack is finished, well below the limit of the format.
 const PACK_CHUNK_COUNT: usize = 65_536;
 
@@ -54,7 +58,13 @@ impl<'k> Keeper<'k> {
         }
         let mut pack = match self.open.take() {
             Some(pack) => pack,
-            None => self.begin()?,
+            None => match self.begin()? {
+                Some(pack) => pack,
+                None => {
+                    self.left = 0;
+                    return Ok(0);
+                }
+            },
         };
         let placed = pack.builder.place(frame)?;
         let sealed = placed.seal(self.repo.keyring(), std::mem::take(&mut self.rooms))?;
@@ -78,9 +88,12 @@ impl<'k> Keeper<'k> {
         draft.write_all(&tail).and_then(|()| draft.sync()).map_err(unwritten)?;
         let Some(before) = self.bytes_max.checked_sub(info.pack_len) else { return Ok(0) };
         self.cache.trim(Shelf::Bases, before, FILE_COUNT_MAX - 1);
-        if !self.cache.keep(draft, Shelf::Bases, &info.id.to_string()) {
-            return Err(Error::new(Kind::Unavailable, "a file got no name"));
+        let name = info.id.to_string();
+        if !self.cache.keep(draft, Shelf::Bases, &name) {
+            self.left = 0;
+            return Ok(0);
         }
+        self.cache.put_behind(Shelf::Bases, &name, KEPT_AGE);
         // What a further pack takes is not to be taken from this run's.
         self.left = self.left.saturating_sub(info.pack_len);
         if self.left < 2 * self.pack_len {
@@ -89,14 +102,14 @@ impl<'k> Keeper<'k> {
         Ok(info.pack_len)
     }
 
-    fn begin(&self) -> Result<OpenPack> {
+    /// None if the cache gives no file, which it has noted.
+    fn begin(&self) -> Result<Option<OpenPack>> {
         let keyring = self.repo.keyring();
         let sealer = keyring.new_pack(self.entropy, Class::Ordinary, Purpose::Data)?;
         let builder = PackBuilder::new(sealer);
-        let no_draft = || Error::new(Kind::Unavailable, "a file cannot be made");
-        let mut draft = self.cache.draft().ok_or_else(no_draft)?;
+        let Some(mut draft) = self.cache.draft() else { return Ok(None) };
         draft.write_all(&builder.header()).map_err(unwritten)?;
-        Ok(OpenPack { builder, draft })
+        Ok(Some(OpenPack { builder, draft }))
     }
 }
 
