@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashSet};
 use super::keep::{Candidate, Policy, Reason};
 use crate::error::{Error, Kind, Result};
 use crate::model::{ForgottenObject, SnapshotId, SnapshotRef, SnapshotState};
-use crate::observe::Observer;
+use crate::observe::{Event, Observer};
 use crate::repo::{Filter, Repository};
 
 /// Shortest id prefix that is taken, in digits.
@@ -44,7 +44,8 @@ pub struct ForgetPlan {
 /// Decides by a rule, for each host and job by itself, about the snapshots that `filter` matches.
 ///
 /// # Errors
-/// `Input` if the rule would keep nothing; those of the store. A damaged snapshot is told and kept.
+/// `Input` if the rule would keep nothing; those of the store. A damaged snapshot is told and kept, and so is one that is
+/// later than it is now.
 pub fn plan(
     repo: &Repository,
     policy: &Policy,
@@ -65,15 +66,23 @@ pub fn plan(
     let mut plan = ForgetPlan::default();
     for mut group in groups.into_values() {
         group.sort_by_key(|it| (it.started_ns, it.sid));
-        decide(policy, group, &mut plan);
+        decide(policy, group, repo.clock().now_ns(), &mut plan);
+    }
+    for kept in plan.kept.iter().filter(|kept| kept.reasons.contains(&Reason::Future)) {
+        let what = format!(
+            "snapshot {} is later than it is now, so that a clock is or was wrong: it is kept, and no rule counts it",
+            kept.snapshot.sid
+        );
+        observer.event(Event::Note(&what));
     }
     Ok(plan)
 }
 
 /// Decides about the snapshots of one host and job, oldest first.
-fn decide(policy: &Policy, group: Vec<Listed>, plan: &mut ForgetPlan) {
+fn decide(policy: &Policy, group: Vec<Listed>, now_ns: i64, plan: &mut ForgetPlan) {
     let is_whole = |it: &Listed| it.state == Some(SnapshotState::Complete);
-    let newest_whole = group.iter().rev().find(|it| is_whole(it)).map(|it| it.started_ns);
+    let past_whole = |it: &&Listed| is_whole(it) && it.started_ns <= now_ns;
+    let newest_whole = group.iter().rev().find(past_whole).map(|it| it.started_ns);
     let is_checkpoint = |it: &Listed| it.state == Some(SnapshotState::Incomplete);
     let (checkpoints, snapshots): (Vec<_>, Vec<_>) = group.into_iter().partition(is_checkpoint);
     let is_replaced = |it: &Listed| newest_whole.is_some_and(|newest| newest > it.started_ns);
@@ -85,7 +94,7 @@ fn decide(policy: &Policy, group: Vec<Listed>, plan: &mut ForgetPlan) {
         tags: it.tags.clone(),
     };
     let candidates: Vec<Candidate> = snapshots.iter().map(candidate).collect();
-    for (snapshot, reasons) in snapshots.into_iter().zip(policy.reasons(&candidates)) {
+    for (snapshot, reasons) in snapshots.into_iter().zip(policy.reasons(&candidates, now_ns)) {
         if reasons.is_empty() {
             plan.forgotten.push(snapshot);
         } else {

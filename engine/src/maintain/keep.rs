@@ -58,8 +58,10 @@ pub enum Reason {
     Monthly,
     Yearly,
     Tag,
-    /// Partial, and nothing whole is newer; or the newest whole one, where the rule keeps no other.
+    /// The newest of all, or the newest whole one, where the rule keeps no other.
     Newest,
+    /// Made later than it is now, by its own account.
+    Future,
 }
 
 impl Reason {
@@ -77,6 +79,7 @@ impl Reason {
             Self::Yearly => "yearly",
             Self::Tag => "tag",
             Self::Newest => "newest",
+            Self::Future => "future",
         }
     }
 }
@@ -112,11 +115,25 @@ impl Policy {
     }
 
     /// For each of `candidates`, which ascend by time and are of one host and job, why it is kept; nothing for one that
-    /// is not. A partial snapshot takes the place of a whole one in no rule: it is kept only if nothing whole is newer, by
-    /// its age or by a tag. If none is whole, partial ones count as if they were. Of those that count at least the
-    /// newest is kept by any rule, also by one of tags that none of them has.
+    /// is not. A partial snapshot takes the place of a whole one in no rule: those with nothing whole behind them are
+    /// judged as a row of their own, others are kept by their age or by a tag only. Of either row at least the newest is kept by
+    /// any rule, also by one of tags that none of them has. What is later than `now_ns` is kept and takes nobody's place: a
+    /// clock was wrong, then or now.
     #[must_use]
-    pub fn reasons(&self, candidates: &[Candidate]) -> Vec<BTreeSet<Reason>> {
+    pub fn reasons(&self, candidates: &[Candidate], now_ns: i64) -> Vec<BTreeSet<Reason>> {
+        let is_past = |it: &Candidate| it.started_ns <= now_ns;
+        let (past, future) = candidates.split_at(candidates.partition_point(is_past));
+        let after_whole = past.iter().rposition(|it| it.is_whole).map_or(0, |at| at + 1);
+        let (past, partial) = past.split_at(after_whole);
+        let mut reasons = self.of_row(past);
+        reasons.extend(self.of_row(partial));
+        let later = if self.is_empty() { None } else { Some(Reason::Future) };
+        reasons.extend(future.iter().map(|_| later.into_iter().collect()));
+        reasons
+    }
+
+    /// Of a row in which the last is whole, or none.
+    fn of_row(&self, candidates: &[Candidate]) -> Vec<BTreeSet<Reason>> {
         let mut reasons: Vec<BTreeSet<Reason>> = vec![BTreeSet::new(); candidates.len()];
         let has_whole = candidates.iter().any(|it| it.is_whole);
         let counts = |it: &Candidate| it.is_whole || !has_whole;
@@ -130,12 +147,6 @@ impl Policy {
             if candidate.tags.iter().any(|tag| self.tags.contains(tag)) {
                 reasons[at].insert(Reason::Tag);
             }
-        }
-        let after_whole = candidates.iter().rposition(|it| it.is_whole).map_or(0, |at| at + 1);
-        if has_whole && !self.is_empty() {
-            reasons[after_whole..].iter_mut().for_each(|it| {
-                it.insert(Reason::Newest);
-            });
         }
         let whole: Vec<usize> =
             (0..candidates.len()).rev().filter(|at| counts(&candidates[*at])).collect();
@@ -210,7 +221,12 @@ mod tests {
 
     /// Checks which of `moments`, counted from 1, are kept.
     fn check(policy: &Policy, moments: &[&str], kept: &[usize]) {
-        let reasons = policy.reasons(&candidates(moments));
+        check_at("2030-01-01T00:00", policy, moments, kept);
+    }
+
+    fn check_at(now: &str, policy: &Policy, moments: &[&str], kept: &[usize]) {
+        let now_ns = candidates(&[now])[0].started_ns;
+        let reasons = policy.reasons(&candidates(moments), now_ns);
         let found: Vec<usize> =
             (1..).zip(&reasons).filter(|(_, why)| !why.is_empty()).map(|(at, _)| at).collect();
         assert_eq!(found, kept, "{policy:?} {reasons:?}");
@@ -261,6 +277,37 @@ mod tests {
     }
 
     #[test]
+    fn partial_snapshots_behind_the_newest_whole_one_are_thinned_among_themselves() {
+        let moments = [
+            "2026-03-01T10:00",
+            "2026-03-01T11:00",
+            "~2026-03-01T12:00",
+            "~2026-03-01T13:00",
+            "~2026-03-02T10:00",
+            "~2026-03-02T11:00",
+        ];
+        check(&Policy { last: 1, ..Policy::default() }, &moments, &[2, 6]);
+        check(&Policy { daily: 9, ..Policy::default() }, &moments, &[2, 4, 6]);
+        let tags = vec!["none has it".to_owned()];
+        check(&Policy { tags, ..Policy::default() }, &moments, &[2, 6]);
+    }
+
+    #[test]
+    fn what_is_later_than_now_is_kept_and_takes_nobodys_place() {
+        let moments =
+            ["2026-03-01T10:00", "2026-03-02T10:00", "2026-03-03T10:00", "2031-01-01T00:00"];
+        let now = "2026-03-03T10:00";
+        let day = Some(Duration::from_secs(86_400));
+        check_at(now, &Policy { within: day, ..Policy::default() }, &moments, &[2, 3, 4]);
+        check_at(now, &Policy { last: 1, ..Policy::default() }, &moments, &[3, 4]);
+        check_at(now, &Policy { yearly: 1, ..Policy::default() }, &moments, &[3, 4]);
+        // A clock that was set back: what is made from then on is kept as ever.
+        let back = "2026-03-01T12:00";
+        check_at(back, &Policy { last: 1, ..Policy::default() }, &moments, &[1, 2, 3, 4]);
+        check_at(now, &Policy::default(), &moments, &[]);
+    }
+
+    #[test]
     fn a_rule_keeps_at_least_the_newest_whole_one() {
         let tags = vec!["none has it".to_owned()];
         check(&Policy { tags, ..Policy::default() }, &HOURS, &[6]);
@@ -281,6 +328,8 @@ mod tests {
         };
         let all = [of(i64::MIN), of(0), of(i64::MAX)];
         let rule = Policy { weekly: 9, within: Some(Duration::MAX), ..Policy::default() };
-        assert!(rule.reasons(&all).iter().all(|why| !why.is_empty()));
+        for now_ns in [i64::MIN, 0, i64::MAX] {
+            assert!(rule.reasons(&all, now_ns).iter().all(|why| !why.is_empty()));
+        }
     }
 }

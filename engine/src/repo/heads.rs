@@ -135,7 +135,11 @@ impl Repository {
     ) -> Result<Vec<(SnapshotRef, Snapshot)>> {
         let mut wanted: Vec<u64> = sources.iter().map(|(kind, name)| mark(kind, name)).collect();
         let mut recent = Vec::new();
-        for (object, head) in self.heads(view, observer)?.into_iter().rev() {
+        // What is later than it is now comes last: by a wrong clock it would be the newest for years.
+        let now_ns = self.clock().now_ns();
+        let mut heads = self.heads(view, observer)?;
+        heads.sort_by_key(|(_, head)| head.started_ns <= now_ns);
+        for (object, head) in heads.into_iter().rev() {
             let has_any = head.host == host
                 && head.job == job
                 && wanted.iter().any(|source| head.has(*source));

@@ -34,7 +34,8 @@ impl Filter {
 const PREFIX_LEN_MIN: usize = 4;
 
 impl Repository {
-    /// Finds the snapshot that `name` means: `latest` (narrowed by `filter`) or a prefix of an id.
+    /// Finds the snapshot that `name` means: `latest` (narrowed by `filter`) or a prefix of an id. What is later than it
+    /// is now is the latest only if nothing else is there: a clock was wrong.
     ///
     /// # Errors
     /// `NotFound` when nothing matches, `Input` when the prefix is too short or matches several.
@@ -47,6 +48,8 @@ impl Repository {
         let mut found = self.snapshots(name != "latest", observer)?;
         if name == "latest" {
             found.retain(|(_, snapshot)| filter.matches(snapshot));
+            let now_ns = self.clock().now_ns();
+            found.sort_by_key(|(_, snapshot)| snapshot.started_ns <= now_ns);
             return found.pop().ok_or_else(|| {
                 Error::new(Kind::NotFound, "no snapshot matches `latest`; see `coffer snapshots`")
             });
