@@ -45,6 +45,7 @@ impl Code {
             | Kind::Unsupported
             | Kind::Unavailable
             | Kind::Conflict
+            | Kind::NewRing
             | Kind::NoSpace => Self::Failed,
         }
     }
@@ -138,7 +139,12 @@ fn hint_for(kind: Kind) -> Option<&'static str> {
             "somebody put back an older copy of the repository or made another branch of it; if \
              that was you, give this host a new --state-dir to accept it",
         ),
-        Kind::NotFound | Kind::Conflict | Kind::Refused | Kind::Interrupted | Kind::Input => None,
+        Kind::NotFound
+        | Kind::Conflict
+        | Kind::NewRing
+        | Kind::Refused
+        | Kind::Interrupted
+        | Kind::Input => None,
     }
 }
 
@@ -156,6 +162,7 @@ mod tests {
             (Kind::Corrupt, 4),
             (Kind::Unavailable, 1),
             (Kind::Conflict, 1),
+            (Kind::NewRing, 1),
             (Kind::NoSpace, 1),
             (Kind::Refused, 5),
             (Kind::RolledBack, 6),

@@ -24,6 +24,8 @@ pub enum Kind {
     Refused,
     /// The repository is older than, or another branch of, what this host has seen.
     RolledBack,
+    /// The ring of keys was replaced since the repository was opened: it is to be opened anew.
+    NewRing,
     /// Asked to stop.
     Interrupted,
     /// The request itself cannot be carried out as given.

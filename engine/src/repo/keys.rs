@@ -116,6 +116,15 @@ pub fn list(store: &dyn Store, unlocked: &Unlocked) -> Result<KeyList> {
     Ok(KeyList { slots, strays: present.into_iter().collect() })
 }
 
+/// True if the store has a ring after the one that was opened.
+///
+/// # Errors
+/// Those of the store.
+pub fn is_superseded(store: &dyn Store, unlocked: &Unlocked) -> Result<bool> {
+    let Some(next) = unlocked.ring.number.checked_add(1) else { return Ok(false) };
+    Ok(store.len(&ring_name(next))?.is_some())
+}
+
 pub(super) fn slot_name(slot: &SlotId) -> String {
     format!("keys/{slot}")
 }

@@ -146,9 +146,14 @@ impl Repository {
     /// knows, and completes the second copies of config and ring, which a crash may have left out.
     ///
     /// # Errors
-    /// `Unsupported` for unknown features, and those of the store.
+    /// `Unsupported` for unknown features, `NewRing` if the keys were changed since it was opened: what a removed key was
+    /// given must seal nothing new; and those of the store.
     pub fn begin_writing(&self) -> Result<()> {
         self.refuse_unknown_features()?;
+        if keys::is_superseded(self.store.as_ref(), &self.unlocked)? {
+            let what = "the repository's keys were changed since it was opened: run this again";
+            return Err(Error::new(Kind::NewRing, what));
+        }
         keys::complete_copies(self.store.as_ref(), &self.unlocked)
     }
 

@@ -140,10 +140,12 @@ impl Repository {
     /// Those of the state folder.
     pub fn remember(&self, object: &SnapshotRef, head: HashedNumber) -> Result<()> {
         let _one = SEEING.lock().unwrap_or_else(PoisonError::into_inner);
-        let generation =
-            load_seen(&self.state)?.generation.filter(|seen| seen.number > head.number);
+        let known = load_seen(&self.state)?;
+        let generation = known.generation.filter(|seen| seen.number > head.number);
+        // Another process may have opened it since.
+        let ring = known.ring.filter(|seen| seen.number > self.ring().number);
         let seen = Seen {
-            ring: Some(self.ring()),
+            ring: Some(ring.unwrap_or(self.ring())),
             generation: Some(generation.unwrap_or(head)),
             snapshot: Some(*object),
         };

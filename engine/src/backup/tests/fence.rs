@@ -1,12 +1,14 @@
 use std::sync::{Arc, Mutex};
 
 use crate::backup::backup;
+use crate::crypto::{Credential, KdfStrength};
 use crate::error::Kind;
 use crate::fence::Forgotten;
-use crate::model::{Features, Purpose, SnapshotRef};
+use crate::model::{Features, Purpose, Secret32, SnapshotRef};
 use crate::observe::Silent;
+use crate::repo::keys::NewCredential;
 use crate::repo::testing::*;
-use crate::repo::{Repository, parse_pack_name};
+use crate::repo::{Filter, Repository, parse_pack_name};
 use crate::store::Store;
 
 /// Backs up while `prune` runs between the put of the snapshot and the look for `gen/1`.
@@ -153,4 +155,50 @@ fn a_cut_or_foreign_config_is_opened_by_its_copy_with_the_same_memory() {
         assert_eq!(error.kind(), Kind::RolledBack);
         fixture.memory.tamper("gen/1", generation);
     }
+}
+
+#[test]
+fn nothing_is_written_under_keys_that_were_changed_meanwhile() {
+    let fixture = Fixture::new();
+    fixture.file("f", b"content");
+    let (old, mut other) = (fixture.open("old"), fixture.open("other"));
+    let credential = Credential::KeyFile(Secret32::new([9; 32]));
+    let strength = KdfStrength::default();
+    let new = NewCredential { credential: &credential, strength, label: "new", secrets: true };
+    let before = fixture.names("");
+    backup(&old, fixture.tree(), &Silent).unwrap();
+    assert_ne!(fixture.names(""), before);
+    other.add_key(&new).unwrap();
+    let before = fixture.names("");
+    assert_eq!(backup(&old, fixture.tree(), &Silent).unwrap_err().kind(), Kind::NewRing);
+    assert_eq!(fixture.names(""), before);
+    let seen = fixture.backup("anew").snapshot_id;
+    assert!(seen.is_some());
+    // What the old one remembers does not take the newer ring out of the host's memory.
+    let (object, _) = other.snapshots(false, &Silent).unwrap().pop().unwrap();
+    old.remember(&object, old.view().unwrap().head()).unwrap();
+    for name in fixture.names("rings/") {
+        fixture.memory.delete(&name).unwrap();
+    }
+    let error = fixture.try_open(fixture.memory.clone(), "x").err().unwrap();
+    assert_eq!(error.kind(), Kind::RolledBack);
+}
+
+#[test]
+fn a_snapshot_of_a_clock_that_ran_ahead_is_neither_the_latest_nor_compared_with() {
+    const YEAR_NS: i64 = 365 * 24 * 3600 * 1_000_000_000;
+    let fixture = Fixture::new();
+    fixture.file("f", b"content");
+    let ahead = fixture.open_at("ahead", NOW_NS + YEAR_NS);
+    let ahead = backup(&ahead, fixture.tree(), &Silent).unwrap().snapshot_id.unwrap();
+    let latest = || {
+        let repo = fixture.open("latest");
+        repo.select("latest", &Filter::default(), &Silent).unwrap().0.sid
+    };
+    assert_eq!(latest(), ahead, "the only one");
+    fixture.file("f", b"changed");
+    fixture.backup("second");
+    assert_ne!(latest(), ahead);
+    let third = fixture.backup("third");
+    assert_eq!((third.totals.files_unmodified, third.totals.files_changed), (1, 0));
 }
