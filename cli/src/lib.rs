@@ -14,7 +14,6 @@ mod tuning_file;
 
 use std::process::ExitCode;
 
-use clap::Parser;
 use clap::error::ErrorKind;
 
 use coffer_engine::source::sqlite::WORKER;
@@ -31,7 +30,7 @@ pub fn main() -> ExitCode {
     if std::env::args_os().nth(1).is_some_and(|argument| argument == WORKER) {
         return ExitCode::from(u8::from(coffer_engine::backup::serve_sqlite().is_err()));
     }
-    let cli = match Cli::try_parse() {
+    let cli = match Cli::read(std::env::args_os()) {
         Ok(cli) => cli,
         Err(error) => return not_parsed(&error),
     };
@@ -77,6 +76,7 @@ fn mistake(rendered: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use clap::Parser;
 
     #[test]
     fn a_mistake_is_told_on_one_line() {

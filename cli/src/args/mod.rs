@@ -25,7 +25,8 @@ mod watch;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::error::ErrorKind;
+use clap::{Args, CommandFactory, Parser, Subcommand};
 
 pub use backup::BackupArgs;
 pub use cat::CatArgs;
@@ -91,6 +92,25 @@ pub struct Cli {
     pub global: GlobalArgs,
     #[command(subcommand)]
     pub command: Command,
+}
+
+impl Cli {
+    /// Parses a command line.
+    ///
+    /// # Errors
+    /// Help, the version, or the mistake that was made.
+    pub fn read(args: impl IntoIterator<Item = OsString>) -> Result<Self, clap::Error> {
+        let cli = Self::try_parse_from(args)?;
+        let reading = match &cli.command {
+            Command::Backup(args) => Some(&args.reading),
+            Command::Watch(args) => Some(&args.reading),
+            _ => None,
+        };
+        match reading.and_then(SqliteArgs::mistake) {
+            Some(what) => Err(Self::command().error(ErrorKind::ArgumentConflict, what)),
+            None => Ok(cli),
+        }
+    }
 }
 
 /// Options of every command.
@@ -202,7 +222,6 @@ pub struct PasswordPolicyArgs {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     fn parse(line: &str) -> Result<Cli, clap::Error> {
         Cli::try_parse_from(line.split(' '))

@@ -16,7 +16,18 @@ pub struct SqliteArgs {
     /// Do not count and hash the rows of every table of databases
     #[arg(long)]
     pub no_table_facts: bool,
-    /// Store free pages of databases as zeros: deleted rows may still stand in them
+    /// Store free pages of databases as zeros: deleted rows may still stand in them. Takes a check
     #[arg(long)]
     pub zero_free_pages: bool,
+}
+
+impl SqliteArgs {
+    /// What is wrong with the options together.
+    pub(super) fn mistake(&self) -> Option<&'static str> {
+        let is_unsafe = self.zero_free_pages && self.sqlite_check == values::SqliteCheck::None;
+        is_unsafe.then_some(
+            "--zero-free-pages cannot be used with --sqlite-check none: the list of free pages of a \
+             database that is damaged may name pages in use, and only a check shows that",
+        )
+    }
 }

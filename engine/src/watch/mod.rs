@@ -199,7 +199,11 @@ fn found(source: &SourceOptions) -> Option<PathBuf> {
 
 fn unchecked(mut asked: BackupOptions) -> BackupOptions {
     if let Some(sqlite) = &mut asked.sqlite {
-        (sqlite.check, sqlite.tables) = (Check::None, false);
+        sqlite.tables = false;
+        // Only of a sound database is known which pages are free.
+        if !sqlite.zero_free_pages {
+            sqlite.check = Check::None;
+        }
     }
     asked
 }

@@ -110,6 +110,8 @@ fn mistakes_in_the_options_end_with_2_and_touch_nothing() {
         &["nonsense"][..],
         &["backup"],
         &["backup", "--nonsense", "source"],
+        &["backup", "--zero-free-pages", "--sqlite-check", "none", "source"],
+        &["watch", "--zero-free-pages", "--sqlite-check", "none", "a.db"],
         &["backup", "--exclude-larger-than", "many", "source"],
         &["backup", "--racy-window", "2", "source"],
         &["backup", "--stdin-filename", "x", "source"],

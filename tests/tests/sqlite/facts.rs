@@ -154,6 +154,31 @@ fn deleted_rows_are_not_in_a_backup_without_free_pages() {
 }
 
 #[test]
+fn pages_in_use_that_a_broken_list_calls_free_are_never_lost() {
+    let scene = Scene::new();
+    let path = scene.source.join("app.db");
+    let connection = app::create(&path, "delete", 100_000);
+    let rows = "CREATE TABLE gone (x); INSERT INTO gone SELECT zeroblob(3000) FROM filling; DROP TABLE gone";
+    connection.execute_batch(rows).unwrap();
+    let sql = "SELECT rootpage FROM sqlite_schema WHERE name = 'turn'";
+    let used: u32 = connection.query_row(sql, [], |row| row.get(0)).unwrap();
+    drop(connection);
+    // The first leaf of the first trunk of the list.
+    let mut bytes = fs::read(&path).unwrap();
+    let trunk = u32::from_be_bytes(bytes[32..36].try_into().unwrap()) as usize - 1;
+    let leaf = trunk * 4096 + 8;
+    bytes[leaf..leaf + 4].copy_from_slice(&used.to_be_bytes());
+    fs::write(&path, &bytes).unwrap();
+    let args = ["backup", "--zero-free-pages", "--sqlite", path.to_str().unwrap()];
+    let run = scene.coffer(args).fails_with(1);
+    assert!(run.errors().contains("it is not sound"), "{}", run.errors());
+    let unchecked = [&args[..], &["--sqlite-check", "none"]].concat();
+    let run = scene.coffer(unchecked).fails_with(2);
+    assert!(run.errors().contains("only a check shows that"), "{}", run.errors());
+    assert!(scene.listed().is_empty());
+}
+
+#[test]
 fn an_encrypted_database_is_told_apart() {
     let scene = Scene::new();
     let path = make::file(&scene.source, "vault.db", make::noise(3, 8192));

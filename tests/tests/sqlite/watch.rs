@@ -180,6 +180,21 @@ fn a_repository_that_goes_and_comes_back_is_waited_for() {
     assert!(fs::read(restored).unwrap() == fs::read(&path).unwrap());
 }
 
+#[test]
+fn every_snapshot_without_free_pages_is_checked() {
+    let scene = Scene::new();
+    let path = scene.source.join("app.db");
+    let connection = app::create(&path, "wal", 100_000);
+    let options = ["--zero-free-pages", "--check-interval", "1h", path.to_str().unwrap()];
+    let mut watch = Watch::start(&scene, &options);
+    for name in ["first", "second"] {
+        watch.next();
+        let facts = scene.coffer(["--json", "ls", "--facts", "latest"]).ok().json()[0].clone();
+        assert_eq!(facts["sources"][0]["facts"]["quick_check"], "ok", "{facts}");
+        connection.execute_batch(&format!("CREATE TABLE {name} (x)")).unwrap();
+    }
+}
+
 /// The longest pack, which holds pages of databases.
 fn longest_pack(scene: &Scene) -> PathBuf {
     let folders = fs::read_dir(scene.repo.join("packs")).unwrap();

@@ -148,14 +148,13 @@ impl Begun {
             }
             State::Kept(image) => kept(image, &request, &mut facts, (before, give))?,
         };
-        if request.zero_free_pages && !facts.is_sound() {
-            // Pages that are in use may stand in a list that is broken.
-            let found = facts.check().unwrap_or_default();
-            let what = format!(
-                "its free pages are not known, since it is not sound ({found}): store it \
-                                without --zero-free-pages"
-            );
-            return Err(Failure::Database(what));
+        match facts.check() {
+            _ if !request.zero_free_pages => {}
+            Some("ok") => {}
+            // Pages that are in use may stand in a list that is broken, and nothing else shows it. What
+            // was found of the very same pages counts: they have the same list, and the same in use.
+            Some(found) => return Err(unknown_free_pages(&format!("not sound ({found})"))),
+            None => return Err(unknown_free_pages("not checked")),
         }
         Ok((facts, now))
     }
@@ -236,6 +235,13 @@ fn held_too_long(wait: Duration) -> Failure {
 /// True if the first page says that changes go to a WAL (the SQLite file format, "File format version
 /// numbers").
 fn has_wal(connection: &Connection) -> rusqlite::Result<bool> {
+fn unknown_free_pages(why: &str) -> Failure {
+    let what = format!(
+        "its free pages are not known, since it is {why}: store it without --zero-free-pages"
+    );
+    Failure::Database(what)
+}
+
     let sql = "SELECT data FROM sqlite_dbpage('main') WHERE pgno = 1";
     let first = connection.query_row(sql, [], |row| row.get::<_, Vec<u8>>(0)).optional()?;
     Ok(first.is_some_and(|page| page.get(18) == Some(&2)))
@@ -246,5 +252,68 @@ pub(super) fn len_of(facts: &Facts) -> Result<u64, Failure> {
     match (number("page_size"), number("page_count")) {
         (Some(size), Some(count)) if size <= PAGE_LEN_MAX => Ok(size.saturating_mul(count)),
         _ => Err(Failure::Refused("its page size makes no sense".to_owned())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::FileExt;
+
+    use super::*;
+    use crate::source::sqlite::Check;
+
+    const PAGE_LEN: u64 = 4096;
+
+    /// A database all of whose rows can be read, and whose list of free pages names one that is in use.
+    fn misled(path: &Path) {
+        let connection = Connection::open(path).unwrap();
+        let rows = "CREATE TABLE kept (x); CREATE TABLE gone (x);
+                    INSERT INTO kept VALUES ('kept');
+                    WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 50)
+                      INSERT INTO gone SELECT zeroblob(3000) FROM n;
+                    DROP TABLE gone";
+        connection.execute_batch(rows).unwrap();
+        let number = |sql: &str| connection.query_row(sql, [], |row| row.get::<_, u32>(0)).unwrap();
+        let used = number("SELECT rootpage FROM sqlite_schema WHERE name = 'kept'");
+        assert!(number("PRAGMA freelist_count") > 2);
+        drop(connection);
+        let file = std::fs::OpenOptions::new().read(true).write(true).open(path).unwrap();
+        let mut trunk = [0; 4];
+        file.read_exact_at(&mut trunk, 32).unwrap();
+        let trunk = u64::from(u32::from_be_bytes(trunk) - 1) * PAGE_LEN;
+        file.write_all_at(&used.to_be_bytes(), trunk + 8).unwrap();
+    }
+
+    #[test]
+    fn free_pages_are_zeroed_only_in_a_database_that_was_found_sound() {
+        let folder = tempfile::tempdir().unwrap();
+        let (sound, broken) = (folder.path().join("sound"), folder.path().join("broken"));
+        misled(&broken);
+        Connection::open(&sound).unwrap().execute_batch("CREATE TABLE t (x)").unwrap();
+        let read = |path: &Path, check| {
+            let request = Request {
+                path: path.to_owned(),
+                wait: PROBE_WAIT,
+                check,
+                tables: false,
+                zero_free_pages: true,
+                folder: None,
+                known: Facts::default(),
+                chunk_len: 0,
+            };
+            let read = Begun::open(request).unwrap().read(Remembered::default(), &mut |_| Ok(()));
+            read.map(drop).map_err(|failure| format!("{failure:?}"))
+        };
+        let rows = "SELECT x FROM kept";
+        let connection = Connection::open(&broken).unwrap();
+        assert_eq!(connection.query_row(rows, [], |row| row.get::<_, String>(0)).unwrap(), "kept");
+        for check in [Check::Quick, Check::Full] {
+            assert_eq!(read(&sound, check), Ok(()));
+            assert!(read(&broken, check).unwrap_err().contains("it is not sound"));
+        }
+        for path in [&sound, &broken] {
+            let told = read(path, Check::None).unwrap_err();
+            assert!(told.contains("it is not checked: store it without"), "{told}");
+        }
     }
 }
