@@ -124,4 +124,44 @@ fn one_that_cannot_be_read_leaves_the_others_at_one_moment() {
     let facts = scene.coffer(["--json", "ls", "--facts", "latest"]).ok().json()[0].clone();
     assert_eq!(facts["sources"][0]["facts"]["moment"], "one for 3 databases");
     assert_eq!(facts["sources"][1]["status"], "failed");
+    assert!(run.errors().contains("3 of the 4 databases are stored at one"), "{}", run.errors());
+    assert!(run.errors().contains("1.db (database is locked)"), "{}", run.errors());
+}
+
+/// Locks the second database for `locked`, and backs all up.
+fn behind_a_lock(modes: [&str; 2], locked: Duration, options: &[&str]) -> (String, Vec<String>) {
+    let scene = Scene::new();
+    let mut databases = create(&scene.source, modes);
+    let connection = databases.remove(1).1;
+    connection.execute_batch("BEGIN EXCLUSIVE").unwrap();
+    let pattern = scene.source.join("*.db");
+    let args = [&["backup", "--sqlite", pattern.to_str().unwrap()], options].concat();
+    let run = thread::scope(|scope| {
+        scope.spawn(move || {
+            thread::sleep(locked);
+            connection.execute_batch("COMMIT").unwrap();
+        });
+        scene.coffer(args).ok()
+    });
+    let facts = scene.coffer(["--json", "ls", "--facts", "latest"]).ok().json()[0].clone();
+    let sources = facts["sources"].as_array().unwrap().iter();
+    let told = sources.map(|it| it["facts"]["moment"].as_str().unwrap().to_owned());
+    (run.errors(), told.collect())
+}
+
+#[test]
+fn a_lock_that_ends_in_time_keeps_nobody_from_the_moment() {
+    let (told, moments) = behind_a_lock(["wal", "delete"], Duration::from_secs(3), &[]);
+    assert_eq!(moments, ["one for 4 databases"; DATABASES], "{told}");
+    assert!(!told.contains("moment"), "{told}");
+}
+
+#[test]
+fn one_that_comes_too_late_for_the_moment_is_named() {
+    // The patience for the moment is over, and that for its own reading is not.
+    let locked = Duration::from_secs(4);
+    let (told, moments) = behind_a_lock(["wal", "delete"], locked, &["--lock-max", "2s"]);
+    assert_eq!(moments[1], "its own", "{told}");
+    assert_eq!(moments[0], "one for 3 databases", "{told}");
+    assert!(told.contains("1.db (database is locked)"), "{told}");
 }

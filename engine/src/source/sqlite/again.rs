@@ -19,10 +19,7 @@ const OF_THE_READING: [&str; 5] =
 /// # Errors
 /// Why SQLite cannot read it.
 pub fn difference(connection: Connection, known: &Facts) -> Result<Option<String>, String> {
-    let found = measure(connection, known).map_err(|failure| match failure {
-        Failure::Refused(what) | Failure::Database(what) => what,
-        Failure::Client(error) => error.to_string(),
-    })?;
+    let found = measure(connection, known).map_err(Failure::what)?;
     let compared = known.values.iter().filter(|(name, _)| !OF_THE_READING.contains(&name.as_str()));
     let mut differing = compared.filter_map(|(name, before)| {
         let now = found.get(name).unwrap_or("not there");

@@ -32,6 +32,16 @@ pub(super) enum Failure {
     Client(io::Error),
 }
 
+impl Failure {
+    /// Why, in words.
+    pub(super) fn what(self) -> String {
+        match self {
+            Self::Refused(what) | Self::Database(what) => what,
+            Self::Client(error) => error.to_string(),
+        }
+    }
+}
+
 impl From<rusqlite::Error> for Failure {
     fn from(error: rusqlite::Error) -> Self {
         use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase};
@@ -225,6 +235,13 @@ pub(super) fn measure(connection: &Connection) -> rusqlite::Result<Facts> {
     Ok(facts)
 }
 
+fn unknown_free_pages(why: &str) -> Failure {
+    let what = format!(
+        "its free pages are not known, since it is {why}: store it without --zero-free-pages"
+    );
+    Failure::Database(what)
+}
+
 fn held_too_long(wait: Duration) -> Failure {
     let secs = wait.as_secs_f64();
     let what =
@@ -235,13 +252,6 @@ fn held_too_long(wait: Duration) -> Failure {
 /// True if the first page says that changes go to a WAL (the SQLite file format, "File format version
 /// numbers").
 fn has_wal(connection: &Connection) -> rusqlite::Result<bool> {
-fn unknown_free_pages(why: &str) -> Failure {
-    let what = format!(
-        "its free pages are not known, since it is {why}: store it without --zero-free-pages"
-    );
-    Failure::Database(what)
-}
-
     let sql = "SELECT data FROM sqlite_dbpage('main') WHERE pgno = 1";
     let first = connection.query_row(sql, [], |row| row.get::<_, Vec<u8>>(0)).optional()?;
     Ok(first.is_some_and(|page| page.get(18) == Some(&2)))

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::{Mutex, PoisonError};
 
+use super::held::Held;
 use super::monitor::UNKNOWN;
 use super::request::{self, Request};
 use super::wire;
@@ -127,7 +128,7 @@ impl Client {
 
     /// Fixes one moment for several databases. [`Client::read`] gives them as they were then.
     ///
-    /// Tells how many there are (`databases`), none if no moment was found, and after how many `tries`.
+    /// Tells how many show it, and which do not.
     ///
     /// # Errors
     /// If the worker has died, or `is_stopped` says so. The client is of no more use then.
@@ -136,14 +137,14 @@ impl Client {
         paths: &[PathBuf],
         options: &SqliteOptions,
         is_stopped: &dyn Fn() -> bool,
-    ) -> io::Result<Facts> {
+    ) -> io::Result<Held> {
         // What is known of each comes when it is read.
         let requests: Vec<_> =
             paths.iter().map(|it| self.request(it.clone(), Known::default(), options)).collect();
         self.remembered.extend(paths.iter().cloned());
         wire::send(&mut self.requests, wire::HOLD, &request::encode_all(&requests))?;
         match self.answer(is_stopped)? {
-            (wire::HELD, payload) => Ok(Facts::decode(&payload)),
+            (wire::HELD, payload) => Held::decode(&payload),
             _ => Err(unexpected()),
         }
     }

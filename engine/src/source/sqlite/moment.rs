@@ -4,6 +4,7 @@
 //! no number has moved, every database stood still from its first answer to its second, and all first
 //! answers came before all second ones: there is a moment that all transactions show.
 
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
@@ -14,8 +15,6 @@ use super::request::Request;
 
 /// How long one database's lock is waited for while the others' transactions are open.
 const LOCK_WAIT: Duration = Duration::from_millis(100);
-/// How long it is waited for at first: one that is locked for longer is left out.
-const OPEN_WAIT: Duration = Duration::from_secs(1);
 /// Between two tries.
 const PAUSE: Duration = Duration::from_millis(1);
 /// Pages that a connection keeps which only asks for a number.
@@ -25,29 +24,45 @@ const WATCH_CACHE_PAGES: i64 = 1;
 pub(super) struct Group {
     /// Those that could be opened, their transactions open; none without a moment of all.
     pub begun: Vec<Begun>,
+    /// Those that are not of the moment, and why.
+    pub left_out: Vec<(PathBuf, String)>,
     /// How often it was tried.
     pub tries: u32,
 }
 
 /// Begins the transactions of all that can be opened, at one moment; of none if that does not succeed
-/// within the longest wait of a request.
+/// within the longest wait of a request. As long are locks waited for before, of all together.
 pub(super) fn begin(requests: Vec<Request>) -> Group {
     let patience = requests.iter().map(|request| request.wait).max().unwrap_or_default();
-    let opened = requests.into_iter().filter_map(|request| Member::open(request).ok());
-    let members: Vec<Member> = opened.collect();
+    let (mut members, mut left_out) = (Vec::new(), Vec::new());
+    let start = Instant::now();
+    for request in requests {
+        let path = request.path.clone();
+        match Member::open(request, &|| patience.saturating_sub(start.elapsed()).max(LOCK_WAIT)) {
+            Ok(member) => members.push(member),
+            Err(failure) => left_out.push((path, failure.what())),
+        }
+    }
     let start = Instant::now();
     let mut tries = 1;
     while !matches!(attempt(&members), Ok(true)) {
         members.iter().for_each(Member::end);
         if start.elapsed() >= patience {
-            return Group { begun: Vec::new(), tries };
+            return Group { begun: Vec::new(), left_out, tries };
         }
         std::thread::sleep(PAUSE);
         tries += 1;
     }
-    let begun = members.into_iter().map(|it| Begun::new(it.request, it.opened));
-    // What fails now fails again, by name, when its turn comes.
-    Group { begun: begun.filter_map(Result::ok).collect(), tries }
+    let mut begun = Vec::new();
+    for Member { request, opened, .. } in members {
+        let path = request.path.clone();
+        match Begun::new(request, opened) {
+            Ok(member) => begun.push(member),
+            // It fails again, by name, when its turn comes.
+            Err(error) => left_out.push((path, error.to_string())),
+        }
+    }
+    Group { begun, left_out, tries }
 }
 
 /// True if all transactions have begun, and show one moment.
@@ -66,11 +81,14 @@ struct Member {
 }
 
 impl Member {
-    fn open(request: Request) -> Result<Self, Failure> {
-        let (watch, _) = open::open(&request.path, request.wait.min(OPEN_WAIT))?;
-        watch.busy_timeout(LOCK_WAIT)?;
+    /// Locks are waited for as long as `wait` says; once transactions are open, not for long.
+    fn open(request: Request, wait: &dyn Fn() -> Duration) -> Result<Self, Failure> {
+        let (watch, _) = open::open(&request.path, wait())?;
+        let opened = open::open(&request.path, wait())?;
         watch.pragma_update(None, "cache_size", WATCH_CACHE_PAGES)?;
-        let opened = open::open(&request.path, LOCK_WAIT)?;
+        for connection in [&watch, &opened.0] {
+            connection.busy_timeout(LOCK_WAIT)?;
+        }
         Ok(Self { request, opened, watch })
     }
 

@@ -52,11 +52,8 @@ impl Request {
         out.extend([check, u8::from(self.tables), u8::from(self.zero_free_pages)]);
         out.extend(self.chunk_len.to_le_bytes());
         let folder = self.folder.as_deref().unwrap_or(Path::new(""));
-        for part in [folder.as_os_str().as_bytes(), &self.known.encode()] {
-            // Both are short: what is too long to be sent is refused as a whole.
-            out.extend(u32::try_from(part.len()).unwrap_or(u32::MAX).to_le_bytes());
-            out.extend(part);
-        }
+        put_part(&mut out, folder.as_os_str().as_bytes());
+        put_part(&mut out, &self.known.encode());
         out.extend(self.path.as_os_str().as_bytes());
         out
     }
@@ -104,24 +101,31 @@ pub(super) fn decode_all(bytes: &[u8]) -> io::Result<Vec<Request>> {
     Ok(requests)
 }
 
-fn take<const N: usize>(rest: &mut &[u8]) -> io::Result<[u8; N]> {
+/// Adds bytes with their length before them.
+pub(super) fn put_part(out: &mut Vec<u8>, part: &[u8]) {
+    // It is short: what is too long to be sent is refused as a whole.
+    out.extend(u32::try_from(part.len()).unwrap_or(u32::MAX).to_le_bytes());
+    out.extend(part);
+}
+
+pub(super) fn take<const N: usize>(rest: &mut &[u8]) -> io::Result<[u8; N]> {
     let (first, after) = rest.split_first_chunk::<N>().ok_or_else(cut_off)?;
     *rest = after;
     Ok(*first)
 }
 
-fn part<'b>(rest: &mut &'b [u8]) -> io::Result<&'b [u8]> {
+pub(super) fn part<'b>(rest: &mut &'b [u8]) -> io::Result<&'b [u8]> {
     let len = u32::from_le_bytes(take(rest)?) as usize;
     let (first, after) = rest.split_at_checked(len).ok_or_else(cut_off)?;
     *rest = after;
     Ok(first)
 }
 
-fn cut_off() -> io::Error {
+pub(super) fn cut_off() -> io::Error {
     io::Error::other("a request is cut off")
 }
 
-fn to_path(bytes: &[u8]) -> PathBuf {
+pub(super) fn to_path(bytes: &[u8]) -> PathBuf {
     PathBuf::from(OsStr::from_bytes(bytes))
 }
 

@@ -15,7 +15,7 @@ pub(super) const STATES: u8 = b's';
 pub(super) const READ: u8 = b'r';
 /// Worker to client: SQLite takes it.
 pub(super) const FINE: u8 = b'o';
-/// Worker to client: how many databases are held, after how many tries.
+/// Worker to client: how many databases are held, after how many tries, and which are not.
 pub(super) const HELD: u8 = b'm';
 /// Worker to client: one line for each database.
 pub(super) const STATE_LINES: u8 = b'l';

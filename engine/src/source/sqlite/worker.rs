@@ -7,12 +7,16 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use super::capture::{self, Begun, Failure, Given};
+use super::held::Held;
 use super::image::{MEMORY_LEN, MakeShelf};
+use super::moment::{self, Group};
 use super::monitor::Monitors;
 use super::pages::Remembered;
 use super::request::{self, Request};
 use super::wire;
-use super::{Facts, moment};
+
+/// Why a database whose writers wait for its readers is not kept.
+const NO_ROOM: &str = "its pages do not fit where they would wait for the others";
 
 /// Answers requests until standard input ends; pages that must wait go to what `make` gives. No
 /// database may be open in the process elsewhere: see the module.
@@ -58,8 +62,8 @@ impl Worker<'_> {
                 wire::send(out, wire::FINE, &[]).map_err(Failure::Client)
             }
             wire::HOLD => {
-                let facts = self.hold(request::decode_all(payload).map_err(Failure::Client)?);
-                wire::send(out, wire::HELD, &facts.encode()).map_err(Failure::Client)
+                let held = self.hold(request::decode_all(payload).map_err(Failure::Client)?);
+                wire::send(out, wire::HELD, &held.encode()).map_err(Failure::Client)
             }
             wire::STATES => {
                 let requests = request::decode_all(payload).map_err(Failure::Client)?;
@@ -73,22 +77,27 @@ impl Worker<'_> {
     }
 
     /// Fixes one moment for several databases, which are read later.
-    fn hold(&mut self, requests: Vec<Request>) -> Facts {
-        let group = moment::begin(requests);
-        let mut kept = group.begun;
-        let memory_len = MEMORY_LEN / kept.len().max(1);
+    fn hold(&mut self, requests: Vec<Request>) -> Held {
+        let Group { begun, mut left_out, tries } = moment::begin(requests);
+        let memory_len = MEMORY_LEN / begun.len().max(1);
+        let mut kept = Vec::new();
         // One that fails is read anew, of a moment of its own, or fails again by name. So is one whose
         // writers would wait until its turn comes.
-        kept.retain_mut(|begun| begun.keep(self.make, memory_len).unwrap_or(false));
+        for mut begun in begun {
+            match begun.keep(self.make, memory_len) {
+                Ok(true) => kept.push(begun),
+                Ok(false) => left_out.push((begun.request.path, NO_ROOM.to_owned())),
+                Err(failure) => left_out.push((begun.request.path, failure.what())),
+            }
+        }
         let count = kept.len();
         for mut begun in kept {
-            begun.tell_moment(count);
+            if count > 1 {
+                begun.tell_moment(count);
+            }
             self.held.insert(begun.request.path.clone(), begun);
         }
-        let mut facts = Facts::default();
-        facts.set("tries", group.tries.to_string());
-        facts.set("databases", count.to_string());
-        facts
+        Held { tries, count: u32::try_from(count).unwrap_or(u32::MAX), left_out }
     }
 
     fn read(&mut self, request: Request, out: &mut impl Write) -> Result<(), Failure> {
