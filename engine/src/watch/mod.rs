@@ -169,7 +169,15 @@ impl Watching<'_> {
             Some(monitor) => monitor,
             None => self.monitor.insert(Client::start(sqlite, None)?),
         };
-        monitor.states(paths, sqlite, &|| self.observer.is_interrupted())
+        let states = monitor.states(paths, sqlite, &|| self.observer.is_interrupted())?;
+        for (path, why) in monitor.take_lost() {
+            let (path, secs) = (path.display(), LOOK_AGAIN.as_secs());
+            let what = format!(
+                "{path}: whether it changes cannot be seen ({why}); it is read every {secs} s until then"
+            );
+            self.observer.event(Event::Note(&what));
+        }
+        Ok(states)
     }
 
     fn note(&self, what: &str) {

@@ -165,3 +165,28 @@ fn one_that_comes_too_late_for_the_moment_is_named() {
     assert_eq!(moments[0], "one for 3 databases", "{told}");
     assert!(told.contains("1.db (database is locked)"), "{told}");
 }
+
+#[test]
+fn many_databases_are_of_one_moment_though_few_files_may_be_open_at_first() {
+    const MANY: usize = 30;
+    let scene = Scene::in_memory();
+    for number in 0..MANY {
+        let path = scene.source.join(format!("{number}.db"));
+        Connection::open(path).unwrap().execute_batch("CREATE TABLE t (x)").unwrap();
+    }
+    let coffer = scene.command();
+    let mut limited = std::process::Command::new("sh");
+    limited.args(["-c", "ulimit -Sn 64; exec \"$@\"", "sh"]).arg(coffer.get_program());
+    let pattern = scene.source.join("*.db");
+    limited.args(["backup", "--sqlite", pattern.to_str().unwrap()]);
+    for (name, value) in coffer.get_envs() {
+        match value {
+            Some(value) => limited.env(name, value),
+            None => limited.env_remove(name),
+        };
+    }
+    let run = crate::support::run::finish(&mut limited, None).ok();
+    assert!(!run.errors().contains("moment"), "{}", run.errors());
+    let facts = scene.coffer(["--json", "ls", "--facts", "latest"]).ok().json()[0].clone();
+    assert_eq!(facts["sources"][0]["facts"]["moment"], "one for 30 databases");
+}

@@ -7,10 +7,11 @@ use std::process::{Child, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rustix::fs::FileType;
 use serde_json::Value;
 
 use super::app;
-use crate::support::{Scene, below};
+use crate::support::{Scene, below, make};
 
 /// How long snapshots may take on a busy machine, besides what is promised.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -193,6 +194,55 @@ fn every_snapshot_without_free_pages_is_checked() {
         assert_eq!(facts["sources"][0]["facts"]["quick_check"], "ok", "{facts}");
         connection.execute_batch(&format!("CREATE TABLE {name} (x)")).unwrap();
     }
+}
+
+/// What the processes that `pid` has started hold open.
+fn held_by_children(pid: u32) -> Vec<PathBuf> {
+    let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap();
+    let folders = children.split_whitespace().map(|child| format!("/proc/{child}/fd"));
+    let handles = folders.filter_map(|folder| fs::read_dir(folder).ok()).flatten().flatten();
+    handles.filter_map(|handle| fs::read_link(handle.path()).ok()).collect()
+}
+
+#[test]
+fn a_database_that_is_removed_is_let_go() {
+    let scene = Scene::new();
+    let paths = ["1.db", "2.db"].map(|name| scene.source.join(name));
+    paths.iter().for_each(|path| drop(app::create(path, "wal", 100_000)));
+    let pattern = scene.source.join("*.db");
+    let mut watch = Watch::start(&scene, &[pattern.to_str().unwrap()]);
+    watch.next();
+    let holds = |path: &Path| {
+        let name = path.to_str().unwrap();
+        held_by_children(watch.child.id()).iter().any(|it| it.to_str().unwrap().starts_with(name))
+    };
+    assert!(paths.iter().all(|path| holds(path)), "the test looks in the wrong place");
+    for end in ["", "-wal", "-shm"] {
+        let _ = fs::remove_file(scene.source.join(format!("2.db{end}")));
+    }
+    let begun = Instant::now();
+    while holds(&paths[1]) {
+        assert!(begun.elapsed() < PATIENCE, "a deleted database is held open");
+        thread::sleep(Duration::from_millis(50));
+    }
+    assert!(holds(&paths[0]));
+}
+
+#[test]
+fn a_database_whose_state_cannot_be_told_is_named_once() {
+    let scene = Scene::new();
+    let path = scene.source.join("app.db");
+    drop(app::create(&path, "wal", 100_000));
+    // SQLite would wait for whoever writes to it.
+    make::node(&scene.source.join("app.db-journal"), FileType::Fifo, 0);
+    let mut watch = Watch::start(&scene, &[path.to_str().unwrap()]);
+    let mut told = BufReader::new(watch.child.stderr.take().unwrap()).lines();
+    let is_it = |line: &String| line.contains("app.db: whether it changes cannot be seen");
+    let line = told.by_ref().map(Result::unwrap).find(is_it).unwrap();
+    assert!(line.contains("-journal beside it is no file"), "{line}");
+    thread::sleep(Duration::from_secs(7));
+    watch.end(rustix::process::Signal::TERM);
+    assert_eq!(told.map(Result::unwrap).filter(is_it).count(), 0);
 }
 
 /// The longest pack, which holds pages of databases.

@@ -6,9 +6,10 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
 
 use super::held::Held;
-use super::monitor::UNKNOWN;
+use super::monitor::Lost;
 use super::request::{self, Request};
 use super::wire;
 use super::{Facts, SqliteOptions, WORKER};
@@ -24,6 +25,7 @@ pub struct Client {
     folder: Option<PathBuf>,
     /// Databases whose last state the worker remembers.
     remembered: HashSet<PathBuf>,
+    lost: Lost,
 }
 
 /// What is known of a database that is read again.
@@ -107,7 +109,7 @@ impl Client {
         let requests = child.stdin.take().ok_or_else(missing)?;
         let answers = child.stdout.take().ok_or_else(missing)?;
         let (folder, remembered) = (folder.map(Path::to_owned), HashSet::new());
-        Ok(Self { child, requests, answers, folder, remembered })
+        Ok(Self { child, requests, answers, folder, remembered, lost: Lost::default() })
     }
 
     /// Asks whether SQLite takes the file for a database.
@@ -167,8 +169,16 @@ impl Client {
             return Err(unexpected());
         };
         let lines = String::from_utf8_lossy(&payload).into_owned();
-        let states = lines.lines().map(|line| (line != UNKNOWN).then(|| line.to_owned()));
-        Ok(states.collect())
+        let states: Vec<_> = paths.iter().cloned().zip(lines.lines().map(str::to_owned)).collect();
+        if states.len() < paths.len() {
+            return Err(unexpected());
+        }
+        Ok(self.lost.sift(states, Instant::now()))
+    }
+
+    /// Those whose states could not be told for some time, and why: each once, until it can be told again.
+    pub fn take_lost(&mut self) -> Vec<(PathBuf, String)> {
+        self.lost.take()
     }
 
     /// Begins to read; [`Client::next`] gives the answer. What is `known` of the same pages is not

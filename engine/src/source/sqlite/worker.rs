@@ -14,6 +14,7 @@ use super::monitor::Monitors;
 use super::pages::Remembered;
 use super::request::{self, Request};
 use super::wire;
+use crate::source::open_files::raise_open_files;
 
 /// Why a database whose writers wait for its readers is not kept.
 const NO_ROOM: &str = "its pages do not fit where they would wait for the others";
@@ -24,6 +25,8 @@ const NO_ROOM: &str = "its pages do not fit where they would wait for the others
 /// # Errors
 /// When the client has gone.
 pub fn serve(make: MakeShelf<'_>) -> io::Result<()> {
+    // Each database takes several.
+    raise_open_files();
     let mut input = BufReader::new(io::stdin().lock());
     let mut out = io::stdout().lock();
     let mut worker = Worker {
@@ -67,8 +70,8 @@ impl Worker<'_> {
             }
             wire::STATES => {
                 let requests = request::decode_all(payload).map_err(Failure::Client)?;
-                let states = requests.iter().map(|it| self.monitors.state(&it.path));
-                let lines = states.collect::<Vec<_>>().join("\n");
+                let paths: Vec<&Path> = requests.iter().map(|it| it.path.as_path()).collect();
+                let lines = self.monitors.states(&paths).join("\n");
                 wire::send(out, wire::STATE_LINES, lines.as_bytes()).map_err(Failure::Client)
             }
             wire::READ => self.read(Request::decode(payload).map_err(Failure::Client)?, out),

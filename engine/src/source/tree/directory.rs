@@ -8,10 +8,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use rustix::fs::{Mode, OFlags, openat};
 use rustix::io::Errno;
-use rustix::process::{Resource, Rlimit, geteuid, getrlimit, setrlimit};
+use rustix::process::geteuid;
 
 use super::owner::Owners;
 use super::stat::Stat;
+use crate::source::open_files::raise_open_files;
 
 /// Directory handles kept open.
 const HANDLE_COUNT_MAX: usize = 512;
@@ -47,7 +48,7 @@ impl Directory {
         let shared = Shared {
             owners: Owners::default(),
             euid: geteuid().as_raw(),
-            handle_count_max: raise_file_limit(),
+            handle_count_max: handle_count_max(),
             opened: Mutex::default(),
         };
         let flags = OFlags::DIRECTORY | OFlags::CLOEXEC;
@@ -182,12 +183,8 @@ impl Shared {
     }
 }
 
-/// Raises the limit of open files to the most allowed; gives how many directories may be open.
-fn raise_file_limit() -> usize {
-    let limit = getrlimit(Resource::Nofile);
-    // Failing is no harm: fewer handles are kept then.
-    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
-    let allowed = getrlimit(Resource::Nofile).current;
-    let quarter = allowed.and_then(|allowed| usize::try_from(allowed / 4).ok());
+/// How many directories may be open.
+fn handle_count_max() -> usize {
+    let quarter = raise_open_files().and_then(|allowed| usize::try_from(allowed / 4).ok());
     quarter.map_or(HANDLE_COUNT_MAX, |quarter| quarter.clamp(8, HANDLE_COUNT_MAX))
 }
