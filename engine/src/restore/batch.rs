@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicBool, AtomicU32};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::beside::Beside;
 use super::origin::Place;
 use crate::model::{EntryPath, NodeRef};
 use crate::target::{DatabaseCheck, Durability, FileFacts, Folder, Metadata, NewFile, TargetError};
@@ -79,8 +80,9 @@ pub(super) struct FileJob {
     pub(super) size: u64,
     /// Has holes: not written from end to end.
     pub(super) has_holes: bool,
-    /// A database: it is checked, and stale files of SQLite beside it are removed.
+    /// Stored as a database: it is checked.
     pub(super) is_database: bool,
+    pub(super) beside: Beside,
     pub(super) link_group: u64,
     /// The file it replaces, whose equal bytes are not fetched.
     pub(super) existing: Option<FileFacts>,
@@ -105,7 +107,7 @@ pub(super) struct LinkJob {
     pub(super) folder: Arc<Folder>,
     pub(super) path: EntryPath,
     pub(super) group: u64,
-    pub(super) is_database: bool,
+    pub(super) beside: Beside,
     pub(super) metadata: Metadata,
     pub(super) is_hidden: bool,
 }

@@ -6,6 +6,7 @@
 
 mod apply;
 mod batch;
+mod beside;
 mod compare;
 mod content;
 mod count;

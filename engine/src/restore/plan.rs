@@ -1,5 +1,6 @@
 //! From entries to batches: makes directories and special files at once, plans the rest.
 
+use std::collections::HashSet;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32};
@@ -16,7 +17,9 @@ use super::{Overwrite, RestoreOptions};
 use crate::error::{Error, Kind};
 use crate::model::{Entry, EntryKind, Xattr};
 use crate::observe::Action;
-use crate::target::{Existing, FileFacts, Folder, Metadata, Special, Target, TargetError};
+use crate::target::{
+    Existing, FileFacts, Folder, Metadata, Special, Target, TargetError, is_database,
+};
 
 /// Bytes an entry takes besides its path and attributes, roughly.
 const ENTRY_LEN: usize = 64;
@@ -28,11 +31,13 @@ pub(super) struct Planner<'a, 'o> {
     pub(super) target: &'a Target,
     pub(super) report: &'a Report<'a>,
     pub(super) links: &'a Links,
-    selection: Selection<'a>,
+    pub(super) selection: Selection<'a>,
     pub(super) batch: Batch,
     send: SyncSender<Batch>,
     /// The directories the current entry is in, outermost first.
     stack: Vec<Open>,
+    /// Databases that stay as they are, since somebody uses them: paths of the snapshot.
+    pub(super) used: HashSet<Vec<u8>>,
 }
 
 /// A directory whose contents are being planned.
@@ -60,7 +65,8 @@ impl<'a, 'o> Planner<'a, 'o> {
         send: SyncSender<Batch>,
     ) -> Self {
         let batch = Batch::new(0);
-        Self { origin, options, target, report, links, selection, batch, send, stack: Vec::new() }
+        let (stack, used) = (Vec::new(), HashSet::new());
+        Self { origin, options, target, report, links, selection, batch, send, stack, used }
     }
 
     /// Plans everything. The reason for an early end is in the report.
@@ -194,13 +200,19 @@ impl<'a, 'o> Planner<'a, 'o> {
             metadata.xattrs.iter().map(|xattr| xattr.name.len() + xattr.value.len()).sum::<usize>();
         let is_further_name = entry.link_group != 0 && self.links.contains(entry.link_group);
         let is_linked = is_further_name && self.options.overwrite != Overwrite::Never;
-        let is_looked_at = !is_linked || entry.database;
-        let existing = if is_looked_at { self.look(folder, &entry)? } else { Existing::Nothing };
+        let existing = self.look(folder, &entry)?;
         if !is_linked && self.is_kept(folder, &entry, &metadata, &existing) {
             return Ok(());
         }
         if let Some(user) = self.user_of(folder, &entry, &existing) {
+            self.used.insert(entry.path.as_bytes().to_vec());
             return self.refuse_used(&entry, &user);
+        }
+        if let Some(database) = self.used_by(&entry) {
+            let database = String::from_utf8_lossy(database);
+            let what =
+                format!("belongs to {database}, which is in use: stop it first, or use --force");
+            return self.refused(entry.path.as_bytes(), TargetError::Entry(what));
         }
         if is_device(&entry.kind) && !self.options.devices {
             let what = "devices were left out, as they were not asked for";
@@ -210,10 +222,9 @@ impl<'a, 'o> Planner<'a, 'o> {
         }
         if is_further_name {
             let is_hidden = folder.is_staged_in(self.batch.number);
+            let beside = self.beside(folder, &entry);
             let (folder, group) = (Arc::clone(folder), entry.link_group);
-            let is_database = entry.database;
-            let link =
-                LinkJob { folder, path: entry.path, group, is_database, metadata, is_hidden };
+            let link = LinkJob { folder, path: entry.path, group, beside, metadata, is_hidden };
             self.batch.steps.push(Step::Link(link));
             return Ok(());
         }
@@ -258,7 +269,7 @@ impl<'a, 'o> Planner<'a, 'o> {
     /// Who uses the database that is to be replaced, if that matters.
     fn user_of(&self, folder: &Arc<Folder>, entry: &Entry, existing: &Existing) -> Option<String> {
         let Existing::File { handle, facts } = existing else { return None };
-        let matters = entry.database && !self.options.force;
+        let matters = !self.options.force && (entry.database || is_database(handle));
         let name = self.selection.name(entry);
         matters.then(|| self.target.user_of_database(folder, name, (handle, facts)))?
     }
@@ -294,7 +305,8 @@ impl<'a, 'o> Planner<'a, 'o> {
                 let is_same = !entry.database
                     && matches!(entry.kind, EntryKind::File { size, .. } if size == facts.size)
                     && facts.is_alone
-                    && facts.mtime == entry.mtime;
+                    && facts.mtime == entry.mtime
+                    && (!is_database(handle) || self.beside(folder, entry).is_empty());
                 if is_same {
                     self.mend(folder, entry, metadata, handle, facts);
                 }
@@ -368,6 +380,7 @@ impl<'a, 'o> Planner<'a, 'o> {
             size: *size,
             has_holes: !holes.is_empty(),
             is_database: entry.database,
+            beside: self.beside(folder, &entry),
             link_group: entry.link_group,
             existing: compared.as_ref().map(|compared| compared.facts),
             is_hidden: AtomicBool::new(folder.is_staged_in(self.batch.number)),
@@ -377,10 +390,12 @@ impl<'a, 'o> Planner<'a, 'o> {
         let planned = self.plan_content(&job, content, holes, compared.as_mut())?;
         if let (Planned::Equal, Some(compared)) = (planned, &compared) {
             self.batch.files.pop();
-            if entry.database
-                && let Err(error) = self.target.remove_sidecars(folder, job.name())
-            {
-                return self.refused(entry.path.as_bytes(), error);
+            if entry.database || is_database(&compared.handle) {
+                let path = entry.path.as_bytes();
+                match self.target.remove_sidecars(folder, job.name(), &job.beside.stale) {
+                    Ok(()) => job.beside.tell(path, self.report),
+                    Err(error) => return self.refused(path, error),
+                }
             }
             self.mend(folder, &entry, &job.metadata, &compared.handle, &compared.facts);
             return Ok(());

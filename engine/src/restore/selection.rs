@@ -78,6 +78,20 @@ impl<'f> Selection<'f> {
         self.barred = Some((path.to_vec(), verdict));
     }
 
+    /// True if the file at `path`, in the folder of an entry that is wanted, is wanted too.
+    pub(super) fn takes(&self, path: &[u8]) -> bool {
+        let relative = path.get(self.base_len()..).unwrap_or_default();
+        let is_within = || {
+            let within = self.within.as_deref().and_then(|within| path.strip_prefix(within));
+            within.is_some_and(|rest| rest.starts_with(b"/"))
+        };
+        let is_below = self.folder.is_empty()
+            || path.strip_prefix(self.folder).is_some_and(|rest| rest.starts_with(b"/"));
+        is_below
+            && !self.filter.excludes(relative, false)
+            && (self.filter.includes_all() || is_within() || self.filter.includes(relative, false))
+    }
+
     /// The path below the target. Only for entries judged before.
     pub(super) fn relative<'e>(&self, entry: &'e Entry) -> &'e [u8]
     where

@@ -90,9 +90,13 @@ impl Settler<'_> {
         }
         let Some(file) = state.file.as_mut() else { return Ok(()) };
         let may_replace = self.overwrite != Overwrite::Never;
+        let beside = &job.beside;
+        let is_database = beside.is_database
+            || !beside.is_empty() && self.target.is_new_database(&job.folder, job.name(), file);
         let mut name = || self.target.name_file(&job.folder, job.name(), file, may_replace);
-        let named = if job.is_database {
-            self.target.replace_database(&job.folder, job.name(), name)
+        let named = if is_database {
+            beside.tell(job.path.as_bytes(), self.report);
+            self.target.replace_database(&job.folder, (job.name(), &beside.stale), name)
         } else {
             name()
         };
@@ -122,12 +126,18 @@ impl Settler<'_> {
     }
 
     fn link(&self, link: &LinkJob) -> Result<(), TargetError> {
-        if link.is_database {
-            let link_it = || self.link_only(link);
-            self.target.replace_database(&link.folder, link.path.name(), link_it)
-        } else {
-            self.link_only(link)
+        let (beside, name) = (&link.beside, link.path.name());
+        let is_database = beside.is_database
+            || !beside.is_empty()
+                && self.links.get(link.group, self.target)?.is_some_and(|first| {
+                    self.target.begins_as_database(&first.folder, &first.name)
+                });
+        let link_it = || self.link_only(link);
+        if !is_database {
+            return link_it();
         }
+        beside.tell(link.path.as_bytes(), self.report);
+        self.target.replace_database(&link.folder, (name, &beside.stale), link_it)
     }
 
     fn link_only(&self, link: &LinkJob) -> Result<(), TargetError> {

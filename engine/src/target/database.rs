@@ -6,18 +6,20 @@ use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
 
 use rusqlite::{Connection, ErrorCode, OpenFlags};
-use rustix::fs::{AtFlags, FileType, Mode};
+use rustix::fs::{AtFlags, FileType, Mode, openat};
 use rustix::io::Errno;
 use rustix::process::{Flock, FlockType, fcntl_getlk};
 
 use super::error::Outcome;
-use super::existing::READ;
+use super::existing::{READ, read_exactly};
 use super::folder::rename_to_free;
 use super::{FileFacts, Folder, NewFile, Target, TargetError};
 use crate::crash;
 
+/// First bytes of every database that is not encrypted.
+const MAGIC: &[u8; 16] = b"SQLite format 3\0";
 /// What SQLite puts behind a database's name for its other files.
-const SIDECARS: [&str; 3] = ["-wal", "-shm", "-journal"];
+pub const SIDECARS: [&str; 3] = ["-wal", "-shm", "-journal"];
 
 /// What SQLite says of a database.
 #[derive(Debug)]
@@ -44,24 +46,50 @@ impl Target {
         }
         let shared = [name, b"-shm"].concat();
         let above = self.handle(folder).ok();
-        let shared = above.and_then(|above| {
-            rustix::fs::openat(&*above, shared.as_slice(), READ, Mode::empty()).ok()
-        });
+        let shared =
+            above.and_then(|above| openat(&*above, shared.as_slice(), READ, Mode::empty()).ok());
         let locked = [Some(handle), shared.as_ref()].into_iter().flatten().find_map(locker);
         locked.map(|pid| format!("process {pid}"))
     }
 
-    /// Removes the files of SQLite that belong to an older database `name`: it would play them into
-    /// the restored one.
+    /// Which files of SQLite stand beside `name`, by what is behind it in theirs.
+    #[must_use]
+    pub fn sidecars(&self, folder: &Arc<Folder>, name: &[u8]) -> Vec<&'static str> {
+        let Some(above) = self.handle(folder).ok().filter(|_| !folder.is_new()) else {
+            return Vec::new();
+        };
+        let is_there = |end: &&str| {
+            let sidecar = [name, end.as_bytes()].concat();
+            rustix::fs::statat(&*above, sidecar.as_slice(), AtFlags::SYMLINK_NOFOLLOW).is_ok()
+        };
+        SIDECARS.into_iter().filter(is_there).collect()
+    }
+
+    /// True if the file `name` begins as a database does.
+    #[must_use]
+    pub fn begins_as_database(&self, folder: &Arc<Folder>, name: &[u8]) -> bool {
+        let above = self.handle(folder).ok();
+        let file = above.and_then(|above| openat(&*above, name, READ, Mode::empty()).ok());
+        file.is_some_and(|file| is_database(&file))
+    }
+
+    /// The same of a file whose bytes are all written, before it is called so.
+    #[must_use]
+    pub fn is_new_database(&self, folder: &Arc<Folder>, name: &[u8], file: &NewFile) -> bool {
+        self.begins_as_database(folder, file.current_name(name))
+    }
+
+    /// Removes the files of SQLite that belong to an older database `name`, of those `ends`: it would
+    /// play them into the restored one.
     ///
     /// # Errors
     /// `Entry` if one cannot be removed.
-    pub fn remove_sidecars(&self, folder: &Arc<Folder>, name: &[u8]) -> Outcome<()> {
+    pub fn remove_sidecars(&self, folder: &Arc<Folder>, name: &[u8], ends: &[&str]) -> Outcome<()> {
         if folder.is_new() {
             return Ok(());
         }
         let above = self.handle(folder)?;
-        for end in SIDECARS {
+        for end in ends {
             let sidecar = [name, end.as_bytes()].concat();
             crash::point("remove sidecar");
             match rustix::fs::unlinkat(&*above, sidecar.as_slice(), AtFlags::empty()) {
@@ -73,7 +101,7 @@ impl Target {
     }
 
     /// Calls `replace`, which puts another database in the place of `name`, and removes the files of
-    /// SQLite that belong to the older one. They stand aside meanwhile, and come back if it fails: the
+    /// SQLite that belong to the older one, of those `ends`. They stand aside meanwhile, and come back if it fails: the
     /// older database needs them then.
     ///
     /// # Errors
@@ -81,7 +109,7 @@ impl Target {
     pub fn replace_database(
         &self,
         folder: &Arc<Folder>,
-        name: &[u8],
+        (name, ends): (&[u8], &[&str]),
         replace: impl FnOnce() -> Outcome<()>,
     ) -> Outcome<()> {
         if folder.is_new() {
@@ -89,7 +117,7 @@ impl Target {
         }
         let above = self.handle(folder)?;
         let mut aside = Vec::new();
-        let moved = SIDECARS.iter().try_for_each(|end| {
+        let moved = ends.iter().try_for_each(|end| {
             let sidecar = [name, end.as_bytes()].concat();
             crash::point("move sidecar");
             let put_aside = |new: &[u8]| move_file(&above, &sidecar, new);
@@ -125,6 +153,13 @@ impl Target {
         let above = self.handle(folder)?;
         Ok(open_unused(&above, file.current_name(name)))
     }
+}
+
+/// True if an open file begins as a database does.
+#[must_use]
+pub fn is_database(handle: &OwnedFd) -> bool {
+    let mut first = [0; MAGIC.len()];
+    read_exactly(handle, 0, &mut first) && first == *MAGIC
 }
 
 /// Opens a database that nobody uses: by our handle of its folder, so that nobody can lead us

@@ -21,7 +21,7 @@ mod sweep;
 mod sync;
 mod temporary;
 
-pub use database::DatabaseCheck;
+pub use database::{DatabaseCheck, SIDECARS, is_database};
 pub use error::{Outcome, TargetError};
 pub use existing::{Existing, FileFacts, is_zero_at, read_exactly};
 pub use file::{FilePlan, NewFile};

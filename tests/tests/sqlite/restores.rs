@@ -66,6 +66,34 @@ fn files_of_an_older_database_are_removed() {
 }
 
 #[test]
+fn a_database_stored_as_a_plain_file_does_not_meet_the_wal_of_a_later_state() {
+    let scene = Scene::new();
+    let path = scene.source.join("app.db");
+    drop(app::create(&path, "wal", 300_000));
+    let run = scene.try_backup(&["--no-sqlite"]).ok();
+    // A crash leaves a commit in the WAL alone.
+    let late = Connection::open(&path).unwrap();
+    late.pragma_update(None, "wal_autocheckpoint", 0).unwrap();
+    late.execute_batch("CREATE TABLE late (x)").unwrap();
+    let files = ["", "-wal"].map(|end| scene.source.join(format!("app.db{end}")));
+    let bytes = files.each_ref().map(|file| fs::read(file).unwrap());
+    drop(late);
+    let has_late = || Connection::open(&path).unwrap().prepare("SELECT * FROM late").is_ok();
+    let crash = || {
+        files.iter().zip(&bytes).for_each(|(file, bytes)| fs::write(file, bytes).unwrap());
+        let _ = fs::remove_file(scene.source.join("app.db-shm"));
+    };
+    crash();
+    assert!(has_late(), "the test loses the commit");
+    crash();
+    let from = format!("{}:{}", run.snapshot_id(), scene.source.display());
+    let told = scene.restore_into(&from, &scene.source, &["--verify"]).ok();
+    assert!(told.text().contains(", 0 different"), "{}", told.text());
+    assert!(!files[1].exists());
+    assert!(!has_late(), "the stale WAL was played in");
+}
+
+#[test]
 fn a_database_in_use_is_refused_unless_forced() {
     for journal_mode in ["wal", "delete"] {
         let stage = stage(journal_mode);

@@ -139,6 +139,108 @@ fn a_database_under_another_name_is_refused_where_one_is_in_use() {
     drop(user);
 }
 
+/// A database that was stored as a plain file, under two names, and a text.
+fn plain() -> (Memory, Vec<u8>) {
+    let (mut memory, bytes) = linked();
+    memory.entries.values_mut().for_each(|entry| entry.database = false);
+    memory.file("text", b"text");
+    (memory, bytes)
+}
+
+/// Writes a file beside `name` for each of `ends`.
+fn beside(target: &Path, name: &str, ends: &[&str]) {
+    let write = |end: &&str| fs::write(target.join(format!("{name}{end}")), "stale").unwrap();
+    ends.iter().for_each(write);
+}
+
+const ENDS: [&str; 3] = ["-journal", "-shm", "-wal"];
+
+#[test]
+fn a_plain_file_that_is_a_database_loses_the_journals_of_an_older_one() {
+    let (memory, bytes) = plain();
+    let target = older();
+    beside(target.path(), "text", &ENDS);
+    let texts: Vec<_> = ENDS.iter().map(|end| format!("text{end}")).collect();
+    for overwrite in [Overwrite::Always, Overwrite::Always, Overwrite::IfChanged] {
+        let options = RestoreOptions { overwrite, ..to(target.path()) };
+        assert_eq!(memory.restore(&options).unwrap().problem_count, 0);
+        let mut left = listing(target.path());
+        left.retain(|path| !texts.contains(path));
+        assert_eq!(left, ["a.db", "d", "d/b.db", "text"], "{overwrite:?}");
+        assert!(fs::read(target.path().join("a.db")).unwrap() == bytes);
+        assert!(texts.iter().all(|path| target.path().join(path).exists()));
+        // Once more beside the same bytes.
+        ["a.db", "d/b.db"].iter().for_each(|name| beside(target.path(), name, &ENDS));
+    }
+    // Also where the database itself is gone.
+    let target = scratch();
+    beside(target.path(), "a.db", &ENDS);
+    memory.restore_to(target.path());
+    assert_eq!(listing(target.path()), ["a.db", "d", "d/b.db", "text"]);
+}
+
+#[test]
+fn journals_that_the_snapshot_has_as_files_stay_with_their_plain_database() {
+    let (mut memory, bytes) = plain();
+    memory.file("a.db-wal", b"its own");
+    let target = older();
+    assert_eq!(memory.restore_to(target.path()).problem_count, 0);
+    assert_eq!(listing(target.path()), ["a.db", "a.db-wal", "d", "d/b.db", "text"]);
+    assert_eq!(fs::read(target.path().join("a.db-wal")).unwrap(), b"its own");
+    // Without them it is told what SQLite would do.
+    for options in [
+        RestoreOptions { folder: b"a.db".to_vec(), ..to(target.path()) },
+        RestoreOptions { excludes: vec!["*-wal".to_owned()], ..to(target.path()) },
+    ] {
+        for old in [&b"other"[..], &bytes] {
+            fs::write(target.path().join("a.db"), old).unwrap();
+            let notes = Notes::default();
+            memory.restore_watched(&options, &notes).unwrap();
+            assert!(fs::read(target.path().join("a.db")).unwrap() == bytes);
+            assert_eq!(fs::read(target.path().join("a.db-wal")).unwrap(), b"its own");
+            let told = notes.0.lock().unwrap().join(" ");
+            assert!(told.contains("a.db: is restored, but not its -wal"), "{told}");
+        }
+    }
+}
+
+#[derive(Default)]
+struct Notes(std::sync::Mutex<Vec<String>>);
+
+impl crate::observe::Observer for Notes {
+    fn event(&self, event: crate::observe::Event<'_>) {
+        if let crate::observe::Event::Note(what) = event {
+            self.0.lock().unwrap().push(what.to_owned());
+        }
+    }
+}
+
+#[test]
+fn a_database_in_use_is_not_replaced_by_a_plain_file_nor_are_its_journals() {
+    let (mut memory, bytes) = plain();
+    memory.file("a.db-wal", b"its own");
+    let target = older();
+    let place = target.path().join("a.db");
+    // The further name of the first round leads to the same file.
+    let options = RestoreOptions { excludes: vec!["/d".to_owned()], ..to(target.path()) };
+    for (old, changes) in [(&[&bytes[..], b"x"].concat(), true), (&bytes, false)] {
+        fs::write(&place, old).unwrap();
+        fs::write(target.path().join("a.db-wal"), "live").unwrap();
+        let user = User::of(&place);
+        let summary = memory.restore(&options).unwrap();
+        let problems: Vec<_> = summary.problems.iter().map(ToString::to_string).collect();
+        assert!(problems.len() == 2 && problems[0].contains("in use by process"), "{problems:?}");
+        assert!(problems[1].contains("a.db-wal: belongs to a.db, which is in use"), "{problems:?}");
+        assert!(fs::read(&place).unwrap() == *old);
+        assert_eq!(fs::read(target.path().join("a.db-wal")).unwrap(), b"live");
+        let forced = RestoreOptions { force: true, ..options.clone() };
+        let summary = memory.restore(&forced).unwrap();
+        assert_eq!((summary.problem_count, summary.files > 1), (0, changes));
+        assert_eq!(fs::read(target.path().join("a.db-wal")).unwrap(), b"its own");
+        drop(user);
+    }
+}
+
 #[test]
 fn another_name_is_for_one_file_and_not_for_what_is_kept() {
     use crate::error::Kind;
