@@ -21,7 +21,8 @@ Examples:
   coffer restore latest --source /srv/app/app.db --to-sqlite /srv/app/app.db --verify
 
 --to-sqlite writes the database at PATH, or without PATH the only one of the snapshot or source, to
-exactly FILE, and nothing else.
+exactly FILE, and nothing else. Where FILE is gone and its -wal, -shm or -journal is not, --force
+removes those.
 
 Before --delete removes something, or --to-sqlite replaces a FILE, its path is asked for on a
 terminal; elsewhere --yes is needed, or nothing is done (exit code 5). Differences that --verify

@@ -152,8 +152,19 @@ fn a_wal_without_its_database_is_not_played_in() {
     let place = stage.folder.join("old.db");
     crashed(&place);
     fs::remove_file(&place).unwrap();
-    stage.restore("a.db", &place, &[]).ok();
+    for options in [&[][..], &["--yes"]] {
+        let told = stage.refuses(5, "a.db", &place, options);
+        assert!(told.contains("old.db-wal may hold commits of a database"), "{told}");
+        assert!(told.contains("--force"), "{told}");
+    }
+    stage.restore("a.db", &place, &["-n"]).ok();
+    stage.restore("a.db", &place, &["--force"]).ok();
     assert!(!has_table(&place, "late"), "the stale WAL was played in");
+    // Nothing is lost with an empty one.
+    let place = stage.folder.join("other.db");
+    make::file(&stage.folder, "other.db-journal", "");
+    stage.restore("a.db", &place, &[]).ok();
+    assert!(!stage.folder.join("other.db-journal").exists());
 }
 
 #[test]

@@ -32,6 +32,9 @@ pub fn run(context: &Context, args: RestoreArgs) -> Result<()> {
             to_sqlite::choose(context, &repository, &snapshot, source.as_deref(), &options.folder)?;
         (options.folder, source) = (database.path, Some(database.source));
     }
+    if let Some(place) = place.as_ref().filter(|_| !options.dry_run && !options.force) {
+        place.refuse_remains()?;
+    }
     let restore = |options: &RestoreOptions, observer: &dyn Observer| {
         restore(&repository, &snapshot, source.as_deref(), options, observer)
     };

@@ -11,6 +11,7 @@ use coffer_engine::model::Snapshot;
 use coffer_engine::observe::{Event, Observer};
 use coffer_engine::repo::Repository;
 use coffer_engine::restore::{DatabaseSearch, RestoreSummary, StoredDatabase, find_databases};
+use coffer_engine::source::sqlite::files_of;
 
 use super::super::{Context, ls, unusable};
 use crate::exit::{Code, Failure, Result};
@@ -23,6 +24,8 @@ pub struct Place {
     pub name: Vec<u8>,
     /// A file is there already.
     pub is_taken: bool,
+    /// What SQLite left there of a database that is gone, if it is not empty.
+    pub remains: Vec<PathBuf>,
 }
 
 impl Place {
@@ -45,7 +48,29 @@ impl Place {
             Err(error) if error.kind() == io::ErrorKind::NotFound => false,
             Err(error) => return Err(unusable(&path, &error)),
         };
-        Ok(Self { folder: folder.to_owned(), name: name.as_bytes().to_vec(), is_taken })
+        let is_held = |path: &PathBuf| symlink_metadata(path).is_ok_and(|found| found.len() > 0);
+        let sidecars = files_of(&path).into_iter().skip(1);
+        let remains = sidecars.filter(|path| !is_taken && is_held(path)).collect();
+        Ok(Self { folder: folder.to_owned(), name: name.as_bytes().to_vec(), is_taken, remains })
+    }
+
+    /// Fails if something there may hold the last commits of a database that is gone.
+    ///
+    /// # Errors
+    /// `Refused`, with its name.
+    pub fn refuse_remains(&self) -> Result<()> {
+        let shown: Vec<_> =
+            self.remains.iter().map(|path| escape::name(path.as_os_str().as_bytes())).collect();
+        if shown.is_empty() {
+            return Ok(());
+        }
+        let what = format!(
+            "{} may hold commits of a database that was {}, and would be removed; nothing was done",
+            shown.join(" and "),
+            self.shown()
+        );
+        let hint = "move it away, give the database another name, or remove it with --force";
+        Err(Failure::new(Code::Refused, what).hint(hint))
     }
 
     /// The path for people.
