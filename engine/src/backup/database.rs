@@ -80,6 +80,8 @@ pub(super) enum Look {
     /// Looks like a database, but SQLite refuses it.
     Refused,
     Database,
+    /// Has no byte, and SQLite takes it for a database without a page.
+    Empty,
     /// Belongs to a database: what it holds is in the pages.
     Sidecar,
     Problem(SourceError),
@@ -144,6 +146,9 @@ impl<'r> Databases<'r> {
             if !self.named {
                 return Look::Plain;
             }
+            if file.stat.size == 0 {
+                return self.look_at_empty(path);
+            }
             let encrypted = if may_be_encrypted(&file.file) { ENCRYPTED } else { "" };
             let what = format!("is not a SQLite database{encrypted}");
             return Look::Problem(SourceError::new(path, what));
@@ -160,6 +165,36 @@ impl<'r> Databases<'r> {
                 Look::Refused
             }
             Err(error) => Look::Problem(SourceError::new(path, error)),
+        }
+    }
+
+    /// A file without a byte that was asked for by name: as it is, if SQLite opens it.
+    fn look_at_empty(&self, path: Vec<u8>) -> Look {
+        let what = match self.probe(&path) {
+            Ok(Verdict::Fine) => {
+                // What is held of it at the moment of others is not needed.
+                if let Some((moment, (client, others))) =
+                    self.moment.and_then(|moment| Some((moment, moment.take(as_path(&path))?)))
+                {
+                    self.give_back(client, (!others.is_empty()).then_some(moment));
+                }
+                self.remember(&path, &Facts::of_nothing());
+                return Look::Empty;
+            }
+            Ok(Verdict::Refused(what) | Verdict::Failed(what)) => what,
+            Err(error) => error.to_string(),
+        };
+        Look::Problem(SourceError::new(
+            path,
+            format!("is empty, and SQLite does not open it: {what}"),
+        ))
+    }
+
+    /// To the others of a moment that it holds still, or to those that wait for work.
+    fn give_back(&self, client: Client, moment: Option<&Moment>) {
+        match moment {
+            Some(moment) => moment.give_back(client),
+            None => self.options.clients.give_back(client),
         }
     }
 
@@ -252,10 +287,8 @@ impl<'r> Databases<'r> {
         client.read(path, known, self.options).map_err(died)?;
         let mut patience = Transaction::new(path, others.as_deref(), self.options);
         let facts = self.answer(&mut client, &mut patience, spool)?;
-        match self.moment.filter(|_| others.as_ref().is_some_and(|others| !others.is_empty())) {
-            Some(moment) => moment.give_back(client),
-            None => self.options.clients.give_back(client),
-        }
+        let holds_others = others.as_ref().is_some_and(|others| !others.is_empty());
+        self.give_back(client, self.moment.filter(|_| holds_others));
         facts.map_err(|what| format!("SQLite cannot read it: {what}"))
     }
 

@@ -194,7 +194,7 @@ impl Reading<'_> {
                 match databases.look(&found, &file) {
                     Look::Plain => {}
                     // Once SQLite takes it, its WAL counts too: it is looked at every time.
-                    Look::Refused => found.entry.racy = true,
+                    Look::Refused | Look::Empty => found.entry.racy = true,
                     Look::Sidecar => return Ok(Output::Excluded(found.absolute_path())),
                     Look::Problem(problem) => return Ok(Output::Problem(problem)),
                     Look::Database => {

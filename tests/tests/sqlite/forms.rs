@@ -213,8 +213,25 @@ fn a_database_without_a_byte_is_a_file_without_a_byte() {
     Connection::open(&path).unwrap().execute_batch(sql).unwrap();
     assert_same_database(&path, &round_trip(&scene, &[]).join("app.db"));
     let named = scene.source.join("empty.db");
-    let run = scene.coffer(["backup", "--sqlite", named.to_str().unwrap()]).fails_with(1);
-    assert!(run.errors().contains("is not a SQLite database"), "{}", run.errors());
+    // Asked for by name too: alone, and at one moment with another.
+    for others in [&[][..], &["--sqlite", path.to_str().unwrap()]] {
+        let args = [&["--json", "backup", "--sqlite", named.to_str().unwrap()], others].concat();
+        let run = scene.coffer(args).ok();
+        assert_eq!(run.summary()["partial"], false);
+        assert!(run.stderr.is_empty(), "{}", run.errors());
+        let target = scene.fresh_target();
+        let told = scene.restore_into(&run.snapshot_id(), &target, &["--verify"]).ok();
+        assert!(told.text().contains(", 0 different"), "{}", told.text());
+        assert_eq!(fs::read(below(&target, &named)).unwrap(), b"");
+        let journal = fs::read(scene.source.join("empty.db-journal")).unwrap();
+        assert_eq!(journal, b"a journal of nothing known");
+    }
+    let sql = "CREATE TABLE t (x)";
+    fs::remove_file(scene.source.join("empty.db-journal")).unwrap();
+    Connection::open(&named).unwrap().execute_batch(sql).unwrap();
+    let run = scene.coffer(["--json", "backup", "--sqlite", named.to_str().unwrap()]).ok();
+    let restored = scene.restored(&run.snapshot_id()).join("empty.db");
+    assert_same_database(&named, &restored);
 }
 
 #[test]

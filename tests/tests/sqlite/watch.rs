@@ -245,6 +245,29 @@ fn a_database_whose_state_cannot_be_told_is_named_once() {
     assert_eq!(told.map(Result::unwrap).filter(is_it).count(), 0);
 }
 
+#[test]
+fn an_empty_database_is_watched_and_stored_once_it_is_none() {
+    let scene = Scene::new();
+    let path = make::file(&scene.source, "app.db", "");
+    for _ in 0..2 {
+        // Nothing has changed at the second start.
+        let mut watch = Watch::start(&scene, &[path.to_str().unwrap()]);
+        if scene.listed().is_empty() {
+            assert_eq!(watch.next()["partial"], false);
+        }
+        thread::sleep(Duration::from_secs(2));
+        assert_eq!(watch.end(rustix::process::Signal::TERM), Some(130));
+        assert_eq!(scene.listed().len(), 1);
+    }
+    let mut watch = Watch::start(&scene, &[path.to_str().unwrap()]);
+    thread::sleep(Duration::from_secs(2));
+    let connection = rusqlite::Connection::open(&path).unwrap();
+    connection.execute_batch("CREATE TABLE first (x)").unwrap();
+    let line = watch.next();
+    let restored = scene.restored(line["snapshot_id"].as_str().unwrap()).join("app.db");
+    assert!(fs::read(restored).unwrap() == fs::read(&path).unwrap());
+}
+
 /// The longest pack, which holds pages of databases.
 fn longest_pack(scene: &Scene) -> PathBuf {
     let folders = fs::read_dir(scene.repo.join("packs")).unwrap();

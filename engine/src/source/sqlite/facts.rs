@@ -27,6 +27,15 @@ pub struct Facts {
 }
 
 impl Facts {
+    /// What there is to be told of a database without a page.
+    #[must_use]
+    pub fn of_nothing() -> Self {
+        let mut facts = Self::default();
+        facts.set("page_count", "0");
+        facts.set("blake3", blake3::hash(&[]).to_hex().to_string());
+        facts
+    }
+
     /// A value by its name.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&str> {
