@@ -268,6 +268,33 @@ fn an_empty_database_is_watched_and_stored_once_it_is_none() {
     assert!(fs::read(restored).unwrap() == fs::read(&path).unwrap());
 }
 
+#[test]
+fn a_watched_database_keeps_its_journal_mode_and_its_wal() {
+    let scene = Scene::new();
+    let path = scene.source.join("app.db");
+    let connection = app::create(&path, "wal", 100_000);
+    let mut watch = Watch::start(&scene, &[path.to_str().unwrap()]);
+    watch.next();
+    connection.busy_timeout(Duration::from_secs(1)).unwrap();
+    connection.execute_batch("CREATE TABLE late (x); PRAGMA wal_checkpoint(TRUNCATE)").unwrap();
+    connection.execute_batch("INSERT INTO late VALUES (1)").unwrap();
+    let changed = connection.pragma_update(None, "journal_mode", "delete");
+    assert!(changed.unwrap_err().to_string().contains("database is locked"));
+    drop(connection);
+    let rows = |path: &Path| {
+        let connection = rusqlite::Connection::open(path).unwrap();
+        let rows =
+            connection.query_row("SELECT count(*) FROM late", [], |row| row.get::<_, i64>(0));
+        connection.pragma_update(None, "journal_mode", "delete").unwrap();
+        rows.unwrap()
+    };
+    assert_eq!(watch.end(rustix::process::Signal::TERM), Some(130));
+    assert!(fs::metadata(scene.source.join("app.db-wal")).unwrap().len() > 0);
+    let alone = scene.path("alone.db");
+    fs::copy(&path, &alone).unwrap();
+    assert_eq!([rows(&alone), rows(&path)], [0, 1]);
+}
+
 /// The longest pack, which holds pages of databases.
 fn longest_pack(scene: &Scene) -> PathBuf {
     let folders = fs::read_dir(scene.repo.join("packs")).unwrap();
