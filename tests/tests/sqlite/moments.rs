@@ -168,7 +168,7 @@ fn one_that_comes_too_late_for_the_moment_is_named() {
 
 #[test]
 fn many_databases_are_of_one_moment_though_few_files_may_be_open_at_first() {
-    const MANY: usize = 30;
+    const MANY: usize = 60;
     let scene = Scene::in_memory();
     for number in 0..MANY {
         let path = scene.source.join(format!("{number}.db"));
@@ -188,5 +188,5 @@ fn many_databases_are_of_one_moment_though_few_files_may_be_open_at_first() {
     let run = crate::support::run::finish(&mut limited, None).ok();
     assert!(!run.errors().contains("moment"), "{}", run.errors());
     let facts = scene.coffer(["--json", "ls", "--facts", "latest"]).ok().json()[0].clone();
-    assert_eq!(facts["sources"][0]["facts"]["moment"], "one for 30 databases");
+    assert_eq!(facts["sources"][0]["facts"]["moment"], "one for 60 databases");
 }

@@ -45,9 +45,12 @@ impl Failure {
 impl From<rusqlite::Error> for Failure {
     fn from(error: rusqlite::Error) -> Self {
         use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase};
+        let mut what = error.to_string();
+        // The path is told by whoever tells this, and not as a URI.
+        what.truncate(what.find(": file:/").unwrap_or(what.len()));
         match error.sqlite_error_code() {
-            Some(NotADatabase | DatabaseCorrupt) => Self::Refused(error.to_string()),
-            _ => Self::Database(error.to_string()),
+            Some(NotADatabase | DatabaseCorrupt) => Self::Refused(what),
+            _ => Self::Database(what),
         }
     }
 }
@@ -292,6 +295,15 @@ mod tests {
         file.read_exact_at(&mut trunk, 32).unwrap();
         let trunk = u64::from(u32::from_be_bytes(trunk) - 1) * PAGE_LEN;
         file.write_all_at(&used.to_be_bytes(), trunk + 8).unwrap();
+    }
+
+    #[test]
+    fn what_cannot_be_opened_is_told_without_a_uri() {
+        let flags =
+            rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY | rusqlite::OpenFlags::SQLITE_OPEN_URI;
+        let error = Connection::open_with_flags("file:/no%20where/a.db", flags).unwrap_err();
+        assert!(error.to_string().contains("file:/"), "{error}");
+        assert_eq!(Failure::from(error).what(), "unable to open database file");
     }
 
     #[test]
