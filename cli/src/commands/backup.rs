@@ -169,7 +169,7 @@ fn options(
         secret_scan: !args.no_secret_scan,
         deltas: !args.no_delta,
         old_bytes: OldBytes::default(),
-        only_changes: false,
+        watched: false,
         zstd_level: args.compression.level(),
         racy_window_ns: i64::try_from(args.racy_window.as_nanos()).unwrap_or(i64::MAX),
         tool: concat!("coffer ", env!("CARGO_PKG_VERSION")).to_owned(),

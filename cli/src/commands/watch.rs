@@ -81,7 +81,7 @@ fn backup_options(
         secret_scan: false,
         deltas: true,
         old_bytes: OldBytes::default(),
-        only_changes: true,
+        watched: true,
         zstd_level: args.compression.level(),
         racy_window_ns: RACY_WINDOW_NS,
         tool: concat!("coffer ", env!("CARGO_PKG_VERSION")).to_owned(),

@@ -33,7 +33,7 @@ use crate::error::SourceError;
 use crate::model::{SnapshotId, Totals};
 use crate::repo::OldBytes;
 use crate::source::secrets::SecretsSource;
-use crate::source::sqlite::SqliteOptions;
+use crate::source::sqlite::{SqliteOptions, shown};
 use crate::source::stream::StreamSource;
 use crate::source::tree::TreeOptions;
 
@@ -73,6 +73,14 @@ impl SourceOptions {
             Self::Stream(stream) => stream.name.as_str().into(),
             Self::Secrets(secrets) => secrets.name.as_str().into(),
         }
+    }
+
+    /// What a watch was told that led to it; none for anything but a database.
+    #[must_use]
+    pub fn watched_as(&self) -> Option<Cow<'_, str>> {
+        let Self::Sqlite(database) = self else { return None };
+        let asked = database.asked.first().map_or_else(|| database.path(), PathBuf::as_path);
+        Some(shown(asked.as_os_str().as_bytes()))
     }
 }
 
@@ -118,8 +126,8 @@ pub struct BackupOptions {
     pub deltas: bool,
     /// Where what stood there is taken from.
     pub old_bytes: OldBytes,
-    /// Makes no snapshot if all sources are databases, and each is what the last snapshot has of it.
-    pub only_changes: bool,
+    /// By a watch: its databases bear the mark of one, and no snapshot is made if each is what the last has of it.
+    pub watched: bool,
     /// zstd level of this run, −7 to 22, 0 to store data as it is; the repository's when absent.
     pub zstd_level: Option<i32>,
     /// How often a checkpoint is made while there is something new, from which an interrupted run goes

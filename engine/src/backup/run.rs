@@ -105,7 +105,7 @@ impl Run<'_> {
             }
         };
         scan.finish();
-        if options.dry_run || (options.only_changes && sources.is_same()) {
+        if options.dry_run || (options.watched && sources.is_same()) {
             return Ok(Some(self.summary(&sources, None)));
         }
         let lost = relied.lost(repo, &index)?;
@@ -180,7 +180,7 @@ impl Run<'_> {
         let work = |writer: &mut ChunkWriter<'c>| -> Result<()> {
             for asked in &mut options.sources {
                 let parents = find(asked.kind(), &asked.name());
-                let mut source = blank(asked);
+                let mut source = blank(asked, options.watched);
                 if !matches!(asked, SourceOptions::Stream(_)) {
                     source.parent = parents.first().map(|parent| parent.reference);
                 }

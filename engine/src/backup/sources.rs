@@ -1,5 +1,6 @@
 //! What the sources of a run gave.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashSet};
 use std::os::unix::ffi::OsStrExt;
 
@@ -125,7 +126,7 @@ impl Sources {
 }
 
 /// A source as the snapshot tells it, before anything was read.
-pub(super) fn blank(asked: &SourceOptions) -> Source {
+pub(super) fn blank(asked: &SourceOptions, watched: bool) -> Source {
     let (roots, profile) = match asked {
         SourceOptions::Tree { options, .. } => (job::roots(options), "tree"),
         SourceOptions::Sqlite(database) => {
@@ -135,6 +136,7 @@ pub(super) fn blank(asked: &SourceOptions) -> Source {
         // Which paths are secret is for class S alone.
         SourceOptions::Secrets(_) => (Vec::new(), "tree"),
     };
+    let mark = |watched_as: Cow<'_, str>| (Source::WATCHED.to_owned(), watched_as.into_owned());
     Source {
         kind: asked.kind().to_owned(),
         name: asked.name().into_owned(),
@@ -147,7 +149,7 @@ pub(super) fn blank(asked: &SourceOptions) -> Source {
         bytes: 0,
         profile: profile.to_owned(),
         parent: None,
-        facts: BTreeMap::new(),
+        facts: asked.watched_as().filter(|_| watched).map(mark).into_iter().collect(),
         s_data_ids: None,
         s_node_ids: None,
     }
@@ -248,7 +250,7 @@ mod tests {
                 (0..200).map(|number| (format!("table {number:0100}"), "rows=1".repeat(20)));
             let facts = tables.chain([("rows".to_owned(), "1".to_owned())]).collect();
             let captured = Captured { entries: 1, facts, ..Captured::default() };
-            sources.add(blank(&asked), Ok(captured), &Silent);
+            sources.add(blank(&asked, false), Ok(captured), &Silent);
         }
         let len = |source: &Source| -> usize {
             source.facts.iter().map(|(name, value)| name.len() + value.len()).sum()

@@ -6,7 +6,7 @@ use super::keep::{Candidate, Policy, Reason};
 use crate::error::{Error, Kind, Result};
 use crate::model::{ForgottenObject, SnapshotId, SnapshotRef, SnapshotState};
 use crate::observe::{Event, Observer};
-use crate::repo::{Filter, Repository};
+use crate::repo::{Filter, Head, Repository};
 
 /// Shortest id prefix that is taken, in digits.
 const PREFIX_LEN_MIN: usize = 4;
@@ -52,14 +52,27 @@ pub fn plan(
     filter: &Filter,
     observer: &dyn Observer,
 ) -> Result<ForgetPlan> {
+    let is_meant = |head: &Head| filter.matches_of(&head.host, &head.job, &head.tags);
+    plan_where(repo, policy, &is_meant, observer)
+}
+
+/// Decides by a rule, for each host and job by itself, about the snapshots that `is_meant` picks.
+///
+/// # Errors
+/// As [`plan`].
+pub fn plan_where(
+    repo: &Repository,
+    policy: &Policy,
+    is_meant: &dyn Fn(&Head) -> bool,
+    observer: &dyn Observer,
+) -> Result<ForgetPlan> {
     if policy.is_empty() {
         let what = "the rule keeps nothing: say what to keep, as in --keep-daily 7";
         return Err(Error::new(Kind::Input, what));
     }
     let mut groups: BTreeMap<(String, String), Vec<Listed>> = BTreeMap::new();
-    for listed in list(repo, observer)? {
-        let is_meant = filter.matches_of(&listed.host, &listed.job, &listed.tags);
-        if listed.state.is_some() && is_meant {
+    for listed in list(repo, is_meant, observer)? {
+        if listed.state.is_some() {
             groups.entry((listed.host.clone(), listed.job.clone())).or_default().push(listed);
         }
     }
@@ -113,7 +126,7 @@ pub fn named(
     filter: &Filter,
     observer: &dyn Observer,
 ) -> Result<Vec<Listed>> {
-    let all = list(repo, observer)?;
+    let all = list(repo, &|_| true, observer)?;
     let mut chosen: Vec<Listed> = Vec::new();
     for name in names {
         let found = if name == "latest" {
@@ -221,8 +234,12 @@ pub fn undo(repo: &Repository, names: &[String]) -> Result<Vec<SnapshotId>> {
     Ok(sids)
 }
 
-/// All snapshots that are valid, oldest first, and at last the damaged ones.
-fn list(repo: &Repository, observer: &dyn Observer) -> Result<Vec<Listed>> {
+/// The snapshots that are valid and meant, oldest first, and at last the damaged ones.
+fn list(
+    repo: &Repository,
+    is_meant: &dyn Fn(&Head) -> bool,
+    observer: &dyn Observer,
+) -> Result<Vec<Listed>> {
     let view = repo.view()?;
     let mut objects: BTreeMap<SnapshotId, Vec<ForgottenObject>> = BTreeMap::new();
     for object in repo.valid_objects(&view)? {
@@ -232,6 +249,9 @@ fn list(repo: &Repository, observer: &dyn Observer) -> Result<Vec<Listed>> {
     let mut list = Vec::with_capacity(objects.len());
     for (object, head) in repo.heads(&view, observer)? {
         let Some(objects) = objects.remove(&object.sid) else { continue };
+        if !is_meant(&head) {
+            continue;
+        }
         list.push(Listed {
             sid: object.sid,
             host: head.host.clone(),

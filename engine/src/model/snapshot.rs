@@ -73,6 +73,11 @@ pub struct Source {
     pub s_node_ids: Option<NodeRef>,
 }
 
+impl Source {
+    /// The fact that marks a database which a watch stored: the path or pattern that it was told to watch.
+    pub const WATCHED: &'static str = "watched";
+}
+
 /// Counts of a run, for display.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Totals {

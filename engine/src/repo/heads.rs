@@ -1,14 +1,16 @@
 //! What lists and rules need of snapshots, without their bodies: a long run looks at thousands of them again
 //! and again.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::Repository;
 use crate::error::Result;
 use crate::fence::{View, newest_of_each_run};
-use crate::model::{Forget, Snapshot, SnapshotId, SnapshotRef, SnapshotState, SourceStatus};
+use crate::model::{
+    Forget, Snapshot, SnapshotId, SnapshotRef, SnapshotState, Source, SourceStatus,
+};
 use crate::observe::{Event, Observer};
 
 /// Forgets kept in memory at most: 10 MB.
@@ -26,6 +28,8 @@ pub struct Head {
     pub started_ns: i64,
     /// Marks of the sources that are complete, ascending.
     complete: Vec<u64>,
+    /// Marks of what a watch was told that made it, ascending; none if it was made otherwise.
+    watched: Vec<u64>,
 }
 
 impl Head {
@@ -41,7 +45,15 @@ impl Head {
             tags: snapshot.tags.clone(),
             started_ns: snapshot.started_ns,
             complete,
+            watched: watched(snapshot),
         }
+    }
+
+    /// True if a watch made it, and found all that is in it by what is `asked` here too.
+    #[must_use]
+    pub fn is_watched(&self, asked: &BTreeSet<String>) -> bool {
+        let asked: Vec<u64> = asked.iter().map(|it| mark(Source::WATCHED, it)).collect();
+        !self.watched.is_empty() && self.watched.iter().all(|it| asked.contains(it))
     }
 
     fn has(&self, source: u64) -> bool {
@@ -49,7 +61,17 @@ impl Head {
     }
 }
 
-/// Stands for a source in memory: two sources of one mark only cost a look at a snapshot too many.
+/// By what a watch found the databases that are all the sources of a snapshot.
+fn watched(snapshot: &Snapshot) -> Vec<u64> {
+    let found_by = |source: &Source| {
+        let fact = source.facts.get(Source::WATCHED).filter(|_| source.kind == "sqlite")?;
+        Some(mark(Source::WATCHED, fact))
+    };
+    let all: Option<BTreeSet<u64>> = snapshot.sources.iter().map(found_by).collect();
+    all.map(|all| all.into_iter().collect()).unwrap_or_default()
+}
+
+/// Stands for a source in memory, 64 bits: no host has names enough for two of one mark.
 fn mark(kind: &str, name: &str) -> u64 {
     let mut hasher = DefaultHasher::new();
     (kind, name).hash(&mut hasher);

@@ -167,7 +167,7 @@ pub(crate) fn tree_options(root: &FilePath) -> BackupOptions {
         dry_run: false,
         checkpoint_interval: None,
         secret_scan: true,
-        only_changes: false,
+        watched: false,
         deltas: true,
         old_bytes: OldBytes::default(),
         zstd_level: None,

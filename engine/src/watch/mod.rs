@@ -23,7 +23,7 @@ use crate::source::sqlite::{Check, Client, SqliteOptions};
 pub use pace::Pace;
 pub use thin::{Thinned, Thinning, thin};
 
-use thin::Thinner;
+use thin::{Own, Thinner};
 
 /// Between two looks, at least.
 const POLL_MIN: Duration = Duration::from_millis(10);
@@ -78,11 +78,11 @@ pub fn watch(
         let mut count = 0;
         while options.count_max.is_none_or(|max| count < max) {
             let asked = make()?;
-            let (host, job) = (asked.host.clone(), job_of(repo, &asked)?);
+            let own = Own::new(&asked, job_of(repo, &asked)?);
             if let Some(summary) = watching.look(asked)? {
                 tell(&summary);
                 count += 1;
-                thinner.iter_mut().for_each(|thinner| thinner.note(&host, &job));
+                thinner.iter_mut().for_each(|thinner| thinner.note(&own));
             }
             if options.count_max.is_none_or(|max| count < max) {
                 watching.wait()?;

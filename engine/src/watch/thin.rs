@@ -1,14 +1,17 @@
 //! Thinning what a watch has made: the older, the fewer.
 
+use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{Scope, ScopedJoinHandle};
 use std::time::{Duration, Instant};
 
+use crate::backup::{BackupOptions, SourceOptions};
 use crate::error::{Error, Kind, Result};
-use crate::maintain::{Policy, PruneOptions, forget, forget_plan, prune};
+use crate::maintain::{Policy, PruneOptions, forget, forget_plan_where, prune};
 use crate::observe::{Event, Observer};
-use crate::repo::{Filter, Repository};
+use crate::repo::{Head, Repository};
 
 /// Snapshots between two looks at what the rule no longer keeps.
 const LOOK_COUNT: u64 = 64;
@@ -33,7 +36,34 @@ pub struct Thinned {
     pub bytes_deleted: u64,
 }
 
-/// Forgets what the rule no longer keeps of the snapshots of `host` and `job`, and prunes, if that is at least `batch`
+/// Which snapshots are those of a watch: others may have the same host and job, and are none of its business.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Own {
+    host: String,
+    job: String,
+    /// Those it gives its snapshots.
+    tags: Vec<String>,
+    /// The paths and patterns it was told.
+    asked: BTreeSet<String>,
+}
+
+impl Own {
+    /// Of a watch that makes `options`, whose job is `job`.
+    pub(super) fn new(options: &BackupOptions, job: String) -> Self {
+        let (host, tags) = (options.host.clone(), options.tags.clone());
+        let asked = options.sources.iter().filter_map(SourceOptions::watched_as);
+        Self { host, job, tags, asked: asked.map(Cow::into_owned).collect() }
+    }
+
+    /// True if it may be thinned: a watch made it, of what is watched now, and nobody has tagged it besides.
+    fn contains(&self, head: &Head) -> bool {
+        (&head.host, &head.job) == (&self.host, &self.job)
+            && head.is_watched(&self.asked)
+            && head.tags.iter().all(|tag| self.tags.contains(tag))
+    }
+}
+
+/// Forgets what the rule no longer keeps of the snapshots that `is_meant` picks, and prunes, if that is at least `batch`
 /// snapshots, which may be 0; none otherwise.
 ///
 /// # Errors
@@ -42,12 +72,10 @@ pub fn thin(
     repo: &Repository,
     thinning: &Thinning,
     batch: u64,
-    (host, job): (&str, &str),
+    is_meant: &dyn Fn(&Head) -> bool,
     observer: &dyn Observer,
 ) -> Result<Option<Thinned>> {
-    let (host, job) = (Some(host.to_owned()), Some(job.to_owned()));
-    let filter = Filter { host, job, tags: Vec::new() };
-    let plan = forget_plan(repo, &thinning.policy, &filter, observer)?;
+    let plan = forget_plan_where(repo, &thinning.policy, is_meant, observer)?;
     let count = plan.forgotten.len() as u64;
     if count < batch {
         return Ok(None);
@@ -99,8 +127,8 @@ impl<'scope, 'env> Thinner<'scope, 'env> {
         }
     }
 
-    /// Hears of a snapshot of `host` and `job`, and begins to thin if it is time to.
-    pub(super) fn note(&mut self, host: &str, job: &str) {
+    /// Hears of a snapshot of `own`, and begins to thin if it is time to.
+    pub(super) fn note(&mut self, own: &Own) {
         self.count += 1;
         self.settle();
         if self.at_work.is_some() || self.count < LOOK_COUNT.min(self.thinning.batch) {
@@ -114,10 +142,12 @@ impl<'scope, 'env> Thinner<'scope, 'env> {
             _ => self.thinning.batch,
         };
         let (repo, thinning, observer) = (self.repo, self.thinning, self.observer);
-        let (host, job) = (host.to_owned(), job.to_owned());
+        let own = own.clone();
         let quiet = Quiet(observer, Arc::clone(&self.has_ended));
-        self.at_work =
-            Some(self.scope.spawn(move || thin(repo, thinning, batch, (&host, &job), &quiet)));
+        self.at_work = Some(
+            self.scope
+                .spawn(move || thin(repo, thinning, batch, &|head| own.contains(head), &quiet)),
+        );
     }
 
     /// Tells what a thinning that has ended did.

@@ -82,3 +82,39 @@ fn a_watch_that_is_killed_while_it_thins_loses_nothing_that_is_listed() {
     scene.coffer(["prune", "--leave-newer", "0s"]).ok();
     scene.coffer(["verify"]).ok();
 }
+
+#[test]
+fn what_a_watch_of_these_databases_has_not_made_is_never_thinned() {
+    let scene = Scene::in_memory();
+    let (path, other) = (scene.source.join("app.db"), scene.source.join("other.db"));
+    let (held, _other) = (app::create(&path, "wal", 20_000), app::create(&other, "wal", 20_000));
+    let (named, other) = (path.to_str().unwrap(), other.to_str().unwrap());
+    let backups: [&[&str]; 4] = [
+        &["backup", "--sqlite", named],
+        &["backup", "--sqlite", named, "--sqlite", other],
+        &["backup", scene.source.to_str().unwrap()],
+        &["watch", "--count", "1", other],
+    ];
+    let mut kept = Vec::new();
+    for made in backups.into_iter().chain([&["watch", "--count", "1", "--tag", "mine", named][..]])
+    {
+        held.execute_batch("UPDATE turn SET number = number").unwrap();
+        kept.push(
+            scene.coffer([&["--json"], made, &["--job", "watch"]].concat()).ok().snapshot_id(),
+        );
+    }
+    let rule = ["--keep-last", "2", "--thin-after", "1", "--leave-newer", "0s"];
+    let mut watch = Watch::start(&scene, &[&rule[..], &[named]].concat());
+    for number in 0..8 {
+        held.execute_batch(&format!("CREATE TABLE t{number} (x)")).unwrap();
+        watch.next();
+    }
+    let begun = Instant::now();
+    while scene.listed().len() > kept.len() + 3 {
+        assert!(begun.elapsed() < Duration::from_secs(60), "nothing is thinned");
+        thread::sleep(Duration::from_millis(100));
+    }
+    drop(watch);
+    let listed = scene.listed();
+    assert!(kept.iter().all(|sid| listed.contains(sid)), "{kept:?} {listed:?}");
+}

@@ -9,10 +9,17 @@ use super::facts::Facts;
 use super::open;
 use super::pages::{self, Blocks};
 use super::tables;
+use crate::model::Source;
 
 /// What two states of a database that are one do not share: how and when they are read.
-const OF_THE_READING: [&str; 5] =
-    ["journal_mode", "quick_check", "integrity_check", "foreign_key_check", "moment"];
+const OF_THE_READING: [&str; 6] = [
+    "journal_mode",
+    "quick_check",
+    "integrity_check",
+    "foreign_key_check",
+    "moment",
+    Source::WATCHED,
+];
 
 /// How a database differs from what was `known` of it; none if it does not. Reads all of it.
 ///
