@@ -38,6 +38,8 @@ pub enum Event<'a> {
     SourceProblem(&'a SourceError),
     /// Something in the repository is not as it should be.
     Finding(&'a str),
+    /// Something that was asked for is not done for now, or is again.
+    Warning(&'a str),
     /// Worth telling, nothing is wrong.
     Note(&'a str),
 }

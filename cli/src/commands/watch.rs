@@ -10,7 +10,7 @@ use coffer_engine::watch::{Thinning, WatchOptions, watch};
 
 use super::{Context, databases, forget, prune};
 use crate::args::WatchArgs;
-use crate::exit::Result;
+use crate::exit::{Code, Failure, Result};
 use crate::output::{Stdout, json, units};
 use crate::process;
 
@@ -37,14 +37,26 @@ pub fn run(context: &Context, args: &WatchArgs) -> Result<()> {
         let sources = found.into_iter().map(SourceOptions::Sqlite).collect();
         Ok(BackupOptions { old_bytes, ..backup_options(args, sources, &clients) })
     };
-    let mut told = Ok(());
+    let (mut told, mut partial_count) = (Ok(()), 0);
     let mut tell = |summary: &BackupSummary| {
+        partial_count += u64::from(summary.partial);
         if told.is_ok() {
             told = tell_snapshot(context, summary);
         }
     };
     watch(&repository, &options, &mut make, &context.watcher(), &mut tell)?;
-    told
+    outcome(partial_count).and(told)
+}
+
+fn outcome(partial_count: u64) -> Result<()> {
+    if partial_count == 0 {
+        return Ok(());
+    }
+    let message = format!(
+        "{} partial: a database could not be read, or is damaged",
+        units::count(partial_count, "snapshot is", "snapshots are")
+    );
+    Err(Failure::new(Code::Partial, message).hint("the warnings above name the databases"))
 }
 
 /// The rule that was asked for, or one for seconds that pass into years.
@@ -95,13 +107,14 @@ fn tell_snapshot(context: &Context, summary: &BackupSummary) -> Result<()> {
     } else if !context.global.quiet {
         let id = summary.snapshot_id.map(|id| id.to_string()).unwrap_or_default();
         out.line(&format!(
-            "{} snapshot {} of {}, {} new, {} stored, in {}",
+            "{} snapshot {} of {}, {} new, {} stored, in {}{}",
             units::local_time(summary.started_ns),
             json::short(&id),
             units::bytes(summary.totals.bytes),
             units::bytes(summary.totals.data_added),
             units::bytes(summary.totals.data_stored),
-            units::duration(summary.duration())
+            units::duration(summary.duration()),
+            if summary.partial { ", partial" } else { "" }
         ))?;
     }
     out.finish()

@@ -12,6 +12,7 @@ use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::os::fd::AsFd;
 
+use coffer_engine::error::SourceError;
 use serde::Serialize;
 
 use crate::exit::{Code, Failure, Result};
@@ -91,6 +92,22 @@ pub fn stderr_json(value: &impl Serialize) {
     if let Ok(text) = serde_json::to_string(value) {
         stderr_line(&text);
     }
+}
+
+/// Tells what could not be read of a source, as text or as `error`.
+pub fn tell_problem(problem: &SourceError, as_json: bool) {
+    if !as_json {
+        let path = escape::name(&problem.path);
+        return stderr_line(&format!("coffer: warning: {path}: {}", escape::text(&problem.what)));
+    }
+    item_error(&problem.path, &problem.what, "archival");
+}
+
+/// Writes an `error` about one path to standard error.
+pub fn item_error(path: &[u8], message: &str, during: &'static str) {
+    let json::PathText { text: item, base64: item_b64 } = json::PathText::absolute(path);
+    let error = json::ErrorText { message };
+    stderr_json(&json::ItemError { message_type: "error", error, during, item, item_b64 });
 }
 
 /// Tells how the command failed, as text with a hint or as `exit_error`.

@@ -10,7 +10,7 @@ use coffer_engine::observe::{Action, Event, Observer, Progress};
 use coffer_engine::restore::RestoreProblem;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::{escape, json, stderr_json, stderr_line, units};
+use super::{escape, item_error, json, stderr_json, stderr_line, tell_problem, units};
 use crate::args::GlobalArgs;
 use crate::process::Interrupt;
 
@@ -107,7 +107,7 @@ impl Reporter {
     pub fn tell_problems(&self, problems: &[RestoreProblem]) {
         for problem in problems {
             if self.as_json {
-                self.item_error(&problem.path, &problem.what, "restore");
+                item_error(&problem.path, &problem.what, "restore");
             } else if self.quiet && !problem.is_damage {
                 let (path, what) = (escape::path(&problem.path), escape::text(&problem.what));
                 stderr_line(&format!("coffer: warning: {path}: {what}"));
@@ -171,18 +171,7 @@ impl Reporter {
     }
 
     fn problem(&self, problem: &SourceError) {
-        if self.as_json {
-            return self.item_error(&problem.path, &problem.what, "archival");
-        }
-        let path = escape::name(&problem.path);
-        let line = format!("coffer: warning: {path}: {}", escape::text(&problem.what));
-        self.aside(|| stderr_line(&line));
-    }
-
-    fn item_error(&self, path: &[u8], message: &str, during: &'static str) {
-        let json::PathText { text: item, base64: item_b64 } = json::PathText::absolute(path);
-        let error = json::ErrorText { message };
-        stderr_json(&json::ItemError { message_type: "error", error, during, item, item_b64 });
+        self.aside(|| tell_problem(problem, self.as_json));
     }
 
     /// Keeps a message for [`Self::tell_held`].
@@ -227,6 +216,7 @@ impl Observer for Reporter {
                 self.hold("note", note);
             }
             Event::Finding(finding) => self.tell("error", finding),
+            Event::Warning(what) => self.tell("warning", what),
             Event::Note(note) if !self.quiet => self.tell("note", note),
             Event::Note(_) => {}
         }

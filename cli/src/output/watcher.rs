@@ -1,11 +1,11 @@
-//! Notes and findings outside long work: while a repository is opened and its snapshots are read.
+//! Notes and findings outside long work: while a repository is opened and its snapshots are read, and in a watch.
 
 use coffer_engine::observe::{Event, Observer};
 
-use super::{escape, stderr_json, stderr_line};
+use super::{escape, stderr_json, stderr_line, tell_problem};
 use crate::process::Interrupt;
 
-/// Tells notes and damage on standard error, and nothing else.
+/// Tells notes, warnings and damage on standard error, and nothing else.
 pub struct Watcher {
     as_json: bool,
     quiet: bool,
@@ -38,6 +38,8 @@ impl Watcher {
 impl Observer for Watcher {
     fn event(&self, event: Event<'_>) {
         match event {
+            Event::SourceProblem(problem) => tell_problem(problem, self.as_json),
+            Event::Warning(what) => self.tell("warning", "warning", what),
             Event::Finding(what) => self.tell("error", "damage", what),
             Event::Note(what) if !self.quiet => self.tell("note", "note", what),
             _ => {}

@@ -21,6 +21,8 @@ pub(super) struct Captured {
     pub bytes: u64,
     pub directories: u64,
     pub errors: u64,
+    /// The first of them.
+    pub problem: Option<SourceError>,
     /// Files that changed while they were read.
     pub changed: u64,
     pub totals: Totals,
@@ -337,6 +339,7 @@ impl<'a, 'r> Assembler<'a, 'r> {
 
     fn problem(&mut self, problem: &SourceError) {
         self.captured.errors += 1;
+        self.captured.problem.get_or_insert_with(|| problem.clone());
         self.progress.errors += 1;
         self.observer.event(Event::SourceProblem(problem));
     }

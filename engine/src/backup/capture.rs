@@ -155,7 +155,11 @@ pub(super) fn sqlite<'r>(
     let captured = files(context, writer, &options, Class::Ordinary, parents, Some(databases))?;
     Ok(captured.map(|captured| match captured.totals.files_new + captured.totals.files_changed {
         // The directories above it are no recovery point.
-        0 => Captured { entries: 0, errors: captured.errors.max(1), ..Captured::default() },
+        0 => Captured {
+            errors: captured.errors.max(1),
+            problem: captured.problem,
+            ..Captured::default()
+        },
         _ => captured,
     }))
 }

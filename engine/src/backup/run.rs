@@ -13,7 +13,7 @@ use super::{
 };
 use crate::error::{Error, Kind, Result};
 use crate::fence::{Look, View};
-use crate::model::{Class, Snapshot, SnapshotId, SnapshotRef, SnapshotState, SourceStatus, Totals};
+use crate::model::{Class, Snapshot, SnapshotId, SnapshotRef, SnapshotState, Totals};
 use crate::observe::{Event, Observer};
 use crate::repo::{
     ChunkReader, ChunkWriter, Damage, Known, Relied, Repository, Usable, Writing, write,
@@ -208,13 +208,7 @@ impl Run<'_> {
                     checkpoints.end(&sources);
                 }
             }
-            if sources.list.iter().all(|source| source.status == SourceStatus::Failed) {
-                return Err(Error::new(
-                    Kind::NotFound,
-                    "no source could be read; nothing is listed",
-                ));
-            }
-            Ok(())
+            sources.refuse_none()
         };
         let default = Writing::of(context.repo);
         let zstd_level = options.zstd_level.unwrap_or(default.zstd_level);

@@ -43,6 +43,23 @@ impl Sources {
         self.errors > 0 || self.list.iter().any(|source| source.status == SourceStatus::Failed)
     }
 
+    /// Refuses what holds nothing.
+    ///
+    /// # Errors
+    /// `NotFound` when every source failed; it tells why the first did.
+    pub(super) fn refuse_none(&self) -> Result<()> {
+        if self.list.iter().any(|source| source.status != SourceStatus::Failed) {
+            return Ok(());
+        }
+        let why = self.list.iter().find_map(|source| source.message.as_deref());
+        let others = match self.list.len() {
+            0 | 1 => String::new(),
+            count => format!(", and {} more", count - 1),
+        };
+        let what = format!("no source could be read: {}{others}", why.unwrap_or("there is none"));
+        Err(Error::new(Kind::NotFound, format!("{what}; nothing is listed")))
+    }
+
     /// Adds the last of `other`, which has one more.
     pub(super) fn follow(&mut self, other: &Self) {
         self.list.extend(other.list.last().cloned());
@@ -98,7 +115,9 @@ impl Sources {
             Ok(captured) if captured.entries == 0 && captured.errors > 0 => {
                 self.errors += captured.errors;
                 source.status = SourceStatus::Failed;
-                source.message = Some("nothing could be read".to_owned());
+                let problem = captured.problem.filter(|_| source.kind == "sqlite");
+                let nothing = || "nothing could be read".to_owned();
+                source.message = Some(problem.map_or_else(nothing, |it| it.to_string()));
             }
             Ok(captured) => {
                 self.errors += captured.errors;

@@ -380,6 +380,7 @@ impl Observer for Heard {
         let line = match event {
             Event::SourceProblem(problem) => format!("problem {problem}"),
             Event::Finding(what) => format!("finding {what}"),
+            Event::Warning(what) => format!("warning {what}"),
             Event::Note(what) => format!("note {what}"),
             Event::Progress(_) | Event::Entry { .. } => return,
         };

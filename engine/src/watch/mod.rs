@@ -5,6 +5,7 @@
 //! reads the databases as they are, and compares with the last sealed snapshot.
 
 mod pace;
+mod problems;
 #[cfg(test)]
 mod tests;
 mod thin;
@@ -16,13 +17,14 @@ use std::time::{Duration, Instant};
 
 use crate::backup::{BackupOptions, BackupSummary, SourceOptions, backup, job_of};
 use crate::error::{Error, Kind, Result};
-use crate::observe::{Event, Observer};
+use crate::observe::Observer;
 use crate::repo::Repository;
 use crate::source::sqlite::{Check, Client, SqliteOptions};
 
 pub use pace::Pace;
 pub use thin::{Thinned, Thinning, thin};
 
+use problems::{Problems, Work};
 use thin::{Own, Thinner};
 
 /// Between two looks, at least.
@@ -61,10 +63,11 @@ pub fn watch(
     observer: &dyn Observer,
     tell: &mut dyn FnMut(&BackupSummary),
 ) -> Result<()> {
+    let problems = Problems::new(observer);
     let mut watching = Watching {
         repo,
         options,
-        observer,
+        observer: &problems,
         monitor: None,
         sealed: Vec::new(),
         checked: None,
@@ -74,7 +77,7 @@ pub fn watch(
     };
     thread::scope(|scope| {
         let thinning = options.thinning.as_ref();
-        let mut thinner = thinning.map(|it| Thinner::new(scope, repo, it, observer));
+        let mut thinner = thinning.map(|it| Thinner::new(scope, repo, it, &problems));
         let mut count = 0;
         while options.count_max.is_none_or(|max| count < max) {
             let asked = make()?;
@@ -95,7 +98,7 @@ pub fn watch(
 struct Watching<'w> {
     repo: &'w Repository,
     options: &'w WatchOptions,
-    observer: &'w dyn Observer,
+    observer: &'w Problems<'w>,
     /// Looks for changes; none at first, and after it has died.
     monitor: Option<Client>,
     /// The states of the databases that the last snapshot shows, or later ones.
@@ -124,10 +127,12 @@ impl Watching<'_> {
                 // What another says has nothing to do with what this one said.
                 (self.monitor, self.look_again) = (None, Some(Instant::now()));
                 self.sealed.clear();
-                self.note(&format!("cannot look for changes: {error}"));
+                let error = Error::io("cannot look for changes", error);
+                self.observer.fail(Work::Looking, &error, "trying again");
                 return Ok(None);
             }
         };
+        self.observer.succeed(Work::Looking);
         let seen: Vec<_> = paths.into_iter().zip(states).collect();
         let checks = self.checked.is_none_or(|at| at.elapsed() >= self.options.check_interval);
         let is_due = self.sealed != seen
@@ -137,10 +142,13 @@ impl Watching<'_> {
             return Ok(None);
         }
         self.pace.begin();
+        self.observer.begin();
         let asked = if checks { asked } else { unchecked(asked) };
         match backup(self.repo, asked, self.observer) {
             Ok(summary) => {
                 self.pace.succeed();
+                self.observer.succeed(Work::Storing);
+                self.observer.end();
                 let is_sure = !summary.partial && seen.iter().all(|(_, state)| state.is_some());
                 self.look_again = (!is_sure).then(|| Instant::now() + LOOK_AGAIN);
                 self.sealed = seen;
@@ -153,7 +161,8 @@ impl Watching<'_> {
             }
             Err(error) if may_pass(&error) && !self.observer.is_interrupted() => {
                 let wait = self.pace.fail();
-                self.note(&format!("{error}; trying again in {} s", wait.as_secs().max(1)));
+                let next = format!("trying again in {} s", wait.as_secs().max(1));
+                self.observer.fail(Work::Storing, &error, &next);
                 Ok(None)
             }
             Err(error) => Err(error),
@@ -178,10 +187,6 @@ impl Watching<'_> {
             self.observer.event(Event::Note(&what));
         }
         Ok(states)
-    }
-
-    fn note(&self, what: &str) {
-        self.observer.event(Event::Note(what));
     }
 
     /// Waits for the time of the next look.

@@ -13,6 +13,8 @@ use crate::maintain::{Policy, PruneOptions, forget, forget_plan_where, prune};
 use crate::observe::{Event, Observer};
 use crate::repo::{Head, Repository};
 
+use super::problems::{Problems, Work};
+
 /// Snapshots between two looks at what the rule no longer keeps.
 const LOOK_COUNT: u64 = 64;
 /// After how long few are thinned too.
@@ -95,7 +97,7 @@ pub(super) struct Thinner<'scope, 'env> {
     scope: &'scope Scope<'scope, 'env>,
     repo: &'env Repository,
     thinning: &'env Thinning,
-    observer: &'env dyn Observer,
+    observer: &'env Problems<'env>,
     /// Since the last look.
     count: u64,
     pruned: Instant,
@@ -111,7 +113,7 @@ impl<'scope, 'env> Thinner<'scope, 'env> {
         scope: &'scope Scope<'scope, 'env>,
         repo: &'env Repository,
         thinning: &'env Thinning,
-        observer: &'env dyn Observer,
+        observer: &'env Problems<'env>,
     ) -> Self {
         // The first look comes soon: what a watch before this one has left is thinned.
         Self {
@@ -166,8 +168,12 @@ impl<'scope, 'env> Thinner<'scope, 'env> {
                 )
             }
             Err(_) if self.observer.is_interrupted() => return,
-            Err(error) => format!("not thinned: {error}; trying again later"),
+            Err(error) => {
+                let error = error.context("not thinned");
+                return self.observer.fail(Work::Thinning, &error, "trying again later");
+            }
         };
+        self.observer.succeed(Work::Thinning);
         self.observer.event(Event::Note(&what));
     }
 }

@@ -87,7 +87,7 @@ fn a_watch_that_is_killed_while_it_thins_loses_nothing_that_is_listed() {
 fn what_a_watch_of_these_databases_has_not_made_is_never_thinned() {
     let scene = Scene::in_memory();
     let (path, other) = (scene.source.join("app.db"), scene.source.join("other.db"));
-    let (held, _other) = (app::create(&path, "wal", 20_000), app::create(&other, "wal", 20_000));
+    let (held, held_too) = (app::create(&path, "wal", 20_000), app::create(&other, "wal", 20_000));
     let (named, other) = (path.to_str().unwrap(), other.to_str().unwrap());
     let backups: [&[&str]; 4] = [
         &["backup", "--sqlite", named],
@@ -98,7 +98,11 @@ fn what_a_watch_of_these_databases_has_not_made_is_never_thinned() {
     let mut kept = Vec::new();
     for made in backups.into_iter().chain([&["watch", "--count", "1", "--tag", "mine", named][..]])
     {
-        held.execute_batch("UPDATE turn SET number = number").unwrap();
+        // What is stored already is no snapshot of a watch.
+        let change = format!("CREATE TABLE before{} (x)", kept.len());
+        for connection in [&held, &held_too] {
+            connection.execute_batch(&change).unwrap();
+        }
         kept.push(
             scene.coffer([&["--json"], made, &["--job", "watch"]].concat()).ok().snapshot_id(),
         );

@@ -323,6 +323,43 @@ fn pages_that_the_repository_has_lost_are_stored_again_though_they_have_not_chan
 }
 
 #[test]
+fn a_database_that_cannot_be_read_is_told_once_and_when_it_is_back() {
+    let scene = Scene::new();
+    let (path, missing) = (scene.source.join("app.db"), scene.source.join("missing.db"));
+    let connection = app::create(&path, "wal", 20_000);
+    let args = [path.to_str().unwrap(), missing.to_str().unwrap()];
+    let mut command = scene.command();
+    command.args(["-q", "watch", "--poll", "50ms", "--interval", "100ms"]).args(args);
+    let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
+    for number in 0..4 {
+        connection.execute_batch(&format!("CREATE TABLE t{number} (x)")).unwrap();
+        wait_for(|| scene.listed().len() > number);
+    }
+    let made = scene.path("made.db");
+    drop(app::create(&made, "delete", 20_000));
+    fs::rename(made, &missing).unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    let mut line = || lines.next().unwrap().unwrap();
+    let told = format!("{}: does not exist", missing.display());
+    assert_eq!(line(), format!("coffer: warning: {told}"));
+    assert_eq!(line(), format!("coffer: warning: no longer: {told}"));
+    child.kill().unwrap();
+    child.wait().unwrap();
+    fs::remove_file(&missing).unwrap();
+    connection.execute_batch("CREATE TABLE late (x)").unwrap();
+    let run = scene.coffer(["watch", "--count", "1", args[0], args[1]]).fails_with(3);
+    assert!(run.text().ends_with(", partial\n"), "{}", run.text());
+}
+
+fn wait_for(is_so: impl Fn() -> bool) {
+    let begun = Instant::now();
+    while !is_so() {
+        assert!(begun.elapsed() < PATIENCE, "it does not come to that");
+        thread::sleep(Duration::from_millis(50));
+    }
+}
+
+#[test]
 fn after_a_kill_at_any_time_no_more_is_lost_than_promised() {
     let secs = std::env::var("COFFER_TEST_WATCH_SECS").ok().and_then(|it| it.parse().ok());
     let end = Instant::now() + Duration::from_secs(secs.unwrap_or(KILLING_SECS));
