@@ -7,10 +7,10 @@ use std::sync::Arc;
 
 use coffer_engine::backup::DatabaseSource;
 use coffer_engine::error::SourceError;
-use coffer_engine::source::sqlite::{Clients, SIDECARS, SqliteOptions};
+use coffer_engine::source::sqlite::{Clients, SIDECARS, SqliteOptions, begins_as_database};
 
 use crate::args::{BackupArgs, SqliteArgs};
-use crate::exit::{Failure, Result};
+use crate::exit::{Code, Failure, Result};
 use crate::output::escape;
 use crate::settings::absolute;
 
@@ -41,6 +41,33 @@ pub(super) fn find(asked: &[PathBuf]) -> Result<Vec<DatabaseSource>> {
         }
     }
     Ok(found)
+}
+
+/// Refuses what leads to no database right now.
+///
+/// # Errors
+/// A failure that tells why, of the first of them.
+pub(super) fn refuse_none(databases: &[DatabaseSource]) -> Result<()> {
+    let problem = |database: &DatabaseSource| match &database.found {
+        Err(problem) => Some(problem.clone()),
+        Ok(path) if begins_as_database(path) => None,
+        Ok(path) => {
+            let what = "is not a SQLite database, or cannot be read";
+            Some(SourceError::new(path.as_os_str().as_bytes(), what))
+        }
+    };
+    let problems: Vec<_> = databases.iter().map_while(problem).collect();
+    let Some(first) = problems.first().filter(|_| problems.len() == databases.len()) else {
+        return Ok(());
+    };
+    let others = match problems.len() - 1 {
+        0 => String::new(),
+        count => format!(", and {count} more"),
+    };
+    let what = format!("there is no database to watch: {first}{others}");
+    let hint = "is the path right, and its disk mounted? once one of the databases is there, \
+                the others may come later";
+    Err(Failure::new(Code::Failed, what).hint(hint))
 }
 
 fn is_same(one: &Found, other: &Found) -> bool {

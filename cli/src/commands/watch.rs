@@ -20,7 +20,7 @@ use crate::process;
 /// Ends with 130 when interrupted; with others as a backup does, but for what may pass.
 pub fn run(context: &Context, args: &WatchArgs) -> Result<()> {
     // Mistakes are told before a password is asked for.
-    databases::find(&args.databases)?;
+    databases::refuse_none(&databases::find(&args.databases)?)?;
     let old_bytes = context.settings()?.old_bytes(args.old_bytes, &context.environment)?;
     let repository = context.open()?;
     let options = WatchOptions {

@@ -69,7 +69,7 @@ pub fn watch(
         options,
         observer: &problems,
         monitor: None,
-        sealed: Vec::new(),
+        sealed: None,
         checked: None,
         is_unchecked: false,
         look_again: None,
@@ -101,8 +101,8 @@ struct Watching<'w> {
     observer: &'w Problems<'w>,
     /// Looks for changes; none at first, and after it has died.
     monitor: Option<Client>,
-    /// The states of the databases that the last snapshot shows, or later ones.
-    sealed: Vec<(PathBuf, Option<String>)>,
+    /// The states of the databases that the last snapshot shows, or later ones; none if nothing is known of any.
+    sealed: Option<Vec<(PathBuf, Option<String>)>>,
     /// When the databases were checked last.
     checked: Option<Instant>,
     /// The last snapshot was not.
@@ -125,8 +125,7 @@ impl Watching<'_> {
             Err(_) if self.observer.is_interrupted() => return Err(interrupted()),
             Err(error) => {
                 // What another says has nothing to do with what this one said.
-                (self.monitor, self.look_again) = (None, Some(Instant::now()));
-                self.sealed.clear();
+                (self.monitor, self.sealed) = (None, None);
                 let error = Error::io("cannot look for changes", error);
                 self.observer.fail(Work::Looking, &error, "trying again");
                 return Ok(None);
@@ -135,7 +134,7 @@ impl Watching<'_> {
         self.observer.succeed(Work::Looking);
         let seen: Vec<_> = paths.into_iter().zip(states).collect();
         let checks = self.checked.is_none_or(|at| at.elapsed() >= self.options.check_interval);
-        let is_due = self.sealed != seen
+        let is_due = self.sealed.as_ref() != Some(&seen)
             || self.look_again.is_some_and(|at| Instant::now() >= at)
             || (checks && self.is_unchecked);
         if !is_due || !self.pace.may_begin() {
@@ -151,7 +150,7 @@ impl Watching<'_> {
                 self.observer.end();
                 let is_sure = !summary.partial && seen.iter().all(|(_, state)| state.is_some());
                 self.look_again = (!is_sure).then(|| Instant::now() + LOOK_AGAIN);
-                self.sealed = seen;
+                self.sealed = Some(seen);
                 self.is_unchecked = !checks;
                 if checks {
                     self.checked = Some(Instant::now());
@@ -174,6 +173,9 @@ impl Watching<'_> {
         sqlite: &SqliteOptions,
         paths: &[PathBuf],
     ) -> io::Result<Vec<Option<String>>> {
+        if paths.is_empty() {
+            return Ok(Vec::new());
+        }
         let monitor = match &mut self.monitor {
             Some(monitor) => monitor,
             None => self.monitor.insert(Client::start(sqlite, None)?),

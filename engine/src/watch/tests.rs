@@ -1,14 +1,17 @@
 //! What a long watch leaves behind.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::*;
+use crate::backup::DatabaseSource;
+use crate::error::SourceError;
 use crate::maintain::{Bounds, Policy, PruneOptions};
 use crate::model::Entropy;
-use crate::observe::Silent;
+use crate::observe::{Event, Silent};
 use crate::repo::testing::*;
 use crate::verify::verify;
 
@@ -30,6 +33,56 @@ fn thinning(batch: u64) -> Thinning {
             ..PruneOptions::default()
         },
     }
+}
+
+/// Asks to stop once something was told.
+struct Once(Heard);
+
+impl Observer for Once {
+    fn event(&self, event: Event<'_>) {
+        self.0.event(event);
+        self.0.interrupted.store(!self.0.lines.lock().unwrap().is_empty(), Ordering::SeqCst);
+    }
+
+    fn is_interrupted(&self) -> bool {
+        self.0.is_interrupted()
+    }
+}
+
+fn watching() -> WatchOptions {
+    WatchOptions {
+        poll: Duration::ZERO,
+        interval: Duration::ZERO,
+        check_interval: Duration::ZERO,
+        count_max: None,
+        thinning: None,
+    }
+}
+
+fn missing() -> BackupOptions {
+    let found = Err(SourceError::new("/a.db", "does not exist"));
+    let asked = vec![PathBuf::from("/a.db")];
+    let sqlite = SqliteOptions {
+        program: "/does/not/exist".into(),
+        lock_max: Duration::ZERO,
+        recognise: false,
+        check: Check::Quick,
+        tables: true,
+        clients: Arc::default(),
+        zero_free_pages: false,
+    };
+    let sources = vec![SourceOptions::Sqlite(DatabaseSource { asked, found })];
+    BackupOptions { sources, sqlite: Some(sqlite), ..tree_options(Path::new("/")) }
+}
+
+#[test]
+fn databases_that_are_all_missing_are_not_taken_for_unchanged() {
+    let repo = Fixture::new().open("watch");
+    let observer = Once(Heard::default());
+    let ended = watch(&repo, &watching(), &mut || Ok(missing()), &observer, &mut |_| {});
+    assert_eq!(ended.unwrap_err().kind(), Kind::Interrupted);
+    let told = observer.0.lines.lock().unwrap().join("\n");
+    assert!(told.contains("problem /a.db: does not exist"), "{told}");
 }
 
 /// What opening a repository and listing its snapshots asks of the store.

@@ -351,6 +351,24 @@ fn a_database_that_cannot_be_read_is_told_once_and_when_it_is_back() {
     assert!(run.text().ends_with(", partial\n"), "{}", run.text());
 }
 
+#[test]
+fn a_watch_of_nothing_does_not_begin() {
+    let scene = Scene::new();
+    std::fs::write(scene.source.join("text"), "text").unwrap();
+    for (name, why) in
+        [("typo.db", "does not exist"), ("*.db", "no file matches"), ("text", "is not")]
+    {
+        let path = scene.source.join(name);
+        let args = ["watch", "--count", "1", path.to_str().unwrap()];
+        let told = scene.coffer(args).fails_with(1).errors();
+        assert!(
+            told.contains(&format!("no database to watch: {}: {why}", path.display())),
+            "{told}"
+        );
+        assert!(told.contains("mounted?"), "{told}");
+    }
+}
+
 fn wait_for(is_so: impl Fn() -> bool) {
     let begun = Instant::now();
     while !is_so() {
