@@ -247,6 +247,7 @@ mod tests {
             partial,
             totals: Totals::default(),
             errors,
+            damaged: 0,
             parent: None,
             directories: 0,
             started_ns: 0,

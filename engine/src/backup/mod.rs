@@ -155,6 +155,8 @@ pub struct BackupSummary {
     pub partial: bool,
     /// Files and other entries that could not be read.
     pub errors: u64,
+    /// Databases named as sources that are stored as they are, and damaged.
+    pub damaged: u64,
     pub totals: Totals,
     pub directories: u64,
     pub started_ns: i64,

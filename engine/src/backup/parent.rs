@@ -19,6 +19,8 @@ pub(super) struct Parent {
     /// For a first guess of how much there is to do.
     pub bytes: u64,
     pub files: u64,
+    /// Entries that could not be read, or are damaged.
+    pub errors: u64,
     /// What was measured.
     pub facts: BTreeMap<String, String>,
 }
@@ -49,6 +51,7 @@ pub(super) fn find(
             is_whole,
             bytes: source.bytes,
             files: source.entries,
+            errors: source.errors,
             facts: source.facts.clone(),
         });
         if is_whole {

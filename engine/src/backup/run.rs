@@ -265,6 +265,7 @@ impl Run<'_> {
             parent: sources.list.iter().find_map(|source| source.parent).map(|parent| parent.sid),
             partial: sources.is_partial(),
             errors: sources.errors,
+            damaged: sources.damaged(),
             totals: sources.totals,
             directories: sources.directories,
             started_ns: self.started_ns,

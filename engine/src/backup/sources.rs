@@ -43,6 +43,14 @@ impl Sources {
         self.errors > 0 || self.list.iter().any(|source| source.status == SourceStatus::Failed)
     }
 
+    /// Databases that are stored as they are, and damaged.
+    pub(super) fn damaged(&self) -> u64 {
+        let is_damaged = |it: &&Source| {
+            it.kind == "sqlite" && it.status == SourceStatus::Complete && it.errors > 0
+        };
+        self.list.iter().filter(is_damaged).count() as u64
+    }
+
     /// Refuses what holds nothing.
     ///
     /// # Errors
@@ -83,12 +91,14 @@ impl Sources {
         }
     }
 
-    /// Counts the source that was added last if it is a database of the same pages as in its parent.
+    /// Counts the source that was added last if it is a database of the same pages as in its parent, of which no
+    /// more, and no less, is known to be wrong.
     pub(super) fn note_same(&mut self, parents: &[Parent]) {
         let [parent] = parents else { return };
         let pages = |facts: &BTreeMap<String, String>| facts.get("blake3").cloned();
         let is_same = self.list.last().is_some_and(|source| {
             source.kind == "sqlite"
+                && source.errors == parent.errors
                 && pages(&source.facts).is_some_and(|now| Some(now) == pages(&parent.facts))
         });
         self.same_count += usize::from(parent.is_whole && is_same);

@@ -103,7 +103,7 @@ struct Watching<'w> {
     monitor: Option<Client>,
     /// The states of the databases that the last snapshot shows, or later ones; none if nothing is known of any.
     sealed: Option<Vec<(PathBuf, Option<String>)>>,
-    /// When the databases were checked last.
+    /// When the databases were checked last, and found sound.
     checked: Option<Instant>,
     /// The last snapshot was not.
     is_unchecked: bool,
@@ -153,7 +153,8 @@ impl Watching<'_> {
                 self.sealed = Some(seen);
                 self.is_unchecked = !checks;
                 if checks {
-                    self.checked = Some(Instant::now());
+                    // A damaged one is checked each time until it no longer is: unchecked it would count as whole.
+                    self.checked = (summary.damaged == 0).then(Instant::now);
                 }
                 // What is there is sealed already: after a start, say, or when only the WAL was emptied.
                 Ok(Some(summary).filter(|summary| summary.snapshot_id.is_some()))

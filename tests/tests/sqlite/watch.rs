@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::thread;
@@ -349,6 +350,25 @@ fn a_database_that_cannot_be_read_is_told_once_and_when_it_is_back() {
     connection.execute_batch("CREATE TABLE late (x)").unwrap();
     let run = scene.coffer(["watch", "--count", "1", args[0], args[1]]).fails_with(3);
     assert!(run.text().ends_with(", partial\n"), "{}", run.text());
+}
+
+#[test]
+fn no_snapshot_of_a_database_that_is_known_to_be_damaged_counts_as_whole() {
+    let scene = Scene::new();
+    let path = scene.source.join("app.db");
+    let connection = app::create(&path, "delete", 500_000);
+    let mut watch = Watch::start(&scene, &["--check-interval", "4s", path.to_str().unwrap()]);
+    assert_eq!(watch.next()["partial"], false);
+    let file = fs::File::options().write(true).open(&path).unwrap();
+    file.write_all_at(&[0x55; 2000], 4096 * 40).unwrap();
+    connection.execute_batch("CREATE TABLE first (x)").unwrap();
+    // Unchecked; then nobody writes, and the check that is due finds it.
+    assert_eq!(watch.next()["partial"], false);
+    assert_eq!(watch.next()["partial"], true);
+    for number in 0..3 {
+        connection.execute_batch(&format!("CREATE TABLE t{number} (x)")).unwrap();
+        assert_eq!(watch.next()["partial"], true, "{number}");
+    }
 }
 
 #[test]

@@ -197,6 +197,7 @@ mod tests {
             partial: false,
             totals: Totals { files_new: 2, data_stored: 9, ..Totals::default() },
             errors: 0,
+            damaged: 0,
             parent: None,
             directories: 0,
             started_ns: 0,
