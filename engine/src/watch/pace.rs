@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+/// Twice this is the shortest wait after a failure, whatever the interval.
+const FAILED_WAIT_MIN: Duration = Duration::from_secs(1);
 /// The longest wait after failures.
 const WAIT_MAX: Duration = Duration::from_secs(60);
 /// A snapshot is followed by this many times its own time without one: a slow store or a huge database
@@ -44,7 +46,8 @@ impl Pace {
     /// Says that it failed; how long to wait.
     pub fn fail(&mut self) -> Duration {
         let took = self.begun.map_or(Duration::ZERO, |begun| begun.elapsed());
-        self.wait = self.wait.max(self.interval).saturating_mul(2).min(WAIT_MAX.max(self.interval));
+        let wait = self.wait.max(self.interval).max(FAILED_WAIT_MIN);
+        self.wait = wait.saturating_mul(2).min(WAIT_MAX.max(self.interval));
         self.wait = self.wait.max(took);
         self.wait.saturating_sub(took)
     }
@@ -66,5 +69,13 @@ mod tests {
         pace.begin();
         pace.succeed();
         assert_eq!(pace.wait, interval);
+    }
+
+    #[test]
+    fn failures_make_it_slower_without_an_interval_too() {
+        let mut pace = Pace::new(Duration::ZERO);
+        pace.begin();
+        let waits: Vec<_> = (0..3).map(|_| pace.fail().as_secs_f64().round() as u64).collect();
+        assert_eq!(waits, [2, 4, 8]);
     }
 }
