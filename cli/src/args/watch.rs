@@ -52,7 +52,7 @@ pub struct WatchArgs {
     pub compression: values::Compression,
     #[command(flatten)]
     pub old_bytes: OldBytesArgs,
-    /// Forget and prune when so many snapshots are more than is kept, and once a day
+    /// Forget and prune when so many snapshots are more than is kept, once a day, and when there is no room
     #[arg(long, value_name = "N", default_value = "2048", conflicts_with = "keep_all")]
     pub thin_after: u64,
     /// Forget and prune nothing

@@ -9,11 +9,12 @@ mod problems;
 #[cfg(test)]
 mod tests;
 mod thin;
+mod thinner;
 
-use std::io;
 use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
+use std::{io, mem};
 
 use crate::backup::{BackupOptions, BackupSummary, SourceOptions, backup, job_of};
 use crate::error::{Error, Kind, Result};
@@ -25,7 +26,8 @@ pub use pace::Pace;
 pub use thin::{Thinned, Thinning, thin};
 
 use problems::{Problems, Work};
-use thin::{Own, Thinner};
+use thin::Own;
+use thinner::Thinner;
 
 /// Between two looks, at least.
 const POLL_MIN: Duration = Duration::from_millis(10);
@@ -73,6 +75,7 @@ pub fn watch(
         checked: None,
         is_unchecked: false,
         look_again: None,
+        is_full: false,
         pace: Pace::new(options.interval),
     };
     thread::scope(|scope| {
@@ -85,7 +88,13 @@ pub fn watch(
             if let Some(summary) = watching.look(asked)? {
                 tell(&summary);
                 count += 1;
-                thinner.iter_mut().for_each(|thinner| thinner.note(&own));
+                thinner.iter_mut().for_each(Thinner::count);
+            }
+            if let Some(thinner) = &mut thinner {
+                if mem::take(&mut watching.is_full) {
+                    thinner.want_room();
+                }
+                thinner.look(&own);
             }
             if options.count_max.is_none_or(|max| count < max) {
                 watching.wait()?;
@@ -110,6 +119,8 @@ struct Watching<'w> {
     /// When to read the databases though nothing is known to have changed: some could not be read, or
     /// asked.
     look_again: Option<Instant>,
+    /// The last snapshot had no room.
+    is_full: bool,
     pace: Pace,
 }
 
@@ -161,6 +172,7 @@ impl Watching<'_> {
             }
             Err(error) if may_pass(&error) && !self.observer.is_interrupted() => {
                 let wait = self.pace.fail();
+                self.is_full = error.kind() == Kind::NoSpace;
                 let next = format!("trying again in {} s", wait.as_secs().max(1));
                 self.observer.fail(Work::Storing, &error, &next);
                 Ok(None)

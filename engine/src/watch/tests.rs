@@ -6,12 +6,14 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use super::thin::make_room;
 use super::*;
 use crate::backup::DatabaseSource;
 use crate::error::SourceError;
-use crate::maintain::{Bounds, Policy, PruneOptions};
+use crate::maintain::{Bounds, Policy, PruneOptions, forget, forget_named};
 use crate::model::Entropy;
 use crate::observe::{Event, Silent};
+use crate::repo::Filter;
 use crate::repo::testing::*;
 use crate::verify::verify;
 
@@ -97,6 +99,44 @@ fn opening_requests(fixture: &Fixture, seed: &str) -> u64 {
     repo.heads(&repo.view().unwrap(), &Silent).unwrap();
     repo.load_index(&Silent).unwrap();
     store.count.load(Ordering::SeqCst)
+}
+
+/// Backs up a file that is another each time, every ten minutes.
+fn steps(fixture: &Fixture, range: std::ops::Range<u64>) -> Repository {
+    let open = |step: u64| {
+        let at_ns = NOW_NS + i64::try_from(step * 600).unwrap() * 1_000_000_000;
+        fixture.open_at(&format!("step {step}"), at_ns)
+    };
+    for step in range.clone() {
+        fixture.file("app.db", &noise(step, 50_000));
+        backup(&open(step), fixture.tree(), &Silent).unwrap();
+    }
+    open(range.end)
+}
+
+#[test]
+fn few_are_thinned_once_the_last_prune_was_a_day_ago() {
+    let (fixture, thinning) = (Fixture::new(), thinning(100));
+    let thin = |repo: &Repository| thin(repo, &thinning, 100, &|_| true, &Silent).unwrap();
+    assert_eq!(thin(&steps(&fixture, 0..20)), None);
+    assert!(thin(&steps(&fixture, 150..151)).unwrap().snapshots_forgotten > 0);
+    assert_eq!(thin(&steps(&fixture, 160..180)), None);
+    assert!(thin(&steps(&fixture, 296..297)).unwrap().snapshots_forgotten > 0);
+}
+
+#[test]
+fn room_is_made_of_what_was_forgotten_before_and_of_few() {
+    let (fixture, thinning) = (Fixture::new(), thinning(100));
+    let repo = steps(&fixture, 0..3);
+    let room = |repo: &Repository| make_room(repo, &thinning, &|_| true, &Silent).unwrap();
+    assert_eq!(room(&repo), Thinned::default());
+    let filter = Filter::default();
+    let first = forget_named(&repo, &["latest".to_owned()], &filter, &Silent).unwrap();
+    forget(&repo, &first, &Silent).unwrap();
+    let made = room(&repo);
+    assert!(made.snapshots_forgotten == 0 && made.bytes_deleted >= 50_000, "{made:?}");
+    let made = room(&steps(&fixture, 10..20));
+    assert!(made.snapshots_forgotten > 0 && made.bytes_deleted >= 50_000, "{made:?}");
 }
 
 /// Snapshots every ten minutes for so many days, thinned as a watch does. A year takes minutes: `COFFER_TEST_WATCH_DAYS=365`.

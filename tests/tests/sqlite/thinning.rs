@@ -5,6 +5,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::app;
+use super::hard::Disk;
 use super::watch::{Watch, turn_in};
 use crate::support::Scene;
 
@@ -121,4 +122,24 @@ fn what_a_watch_of_these_databases_has_not_made_is_never_thinned() {
     drop(watch);
     let listed = scene.listed();
     assert!(kept.iter().all(|sid| listed.contains(sid)), "{kept:?} {listed:?}");
+}
+
+#[test]
+fn a_repository_that_is_full_makes_room_for_what_comes() {
+    let scene = Scene::without_repository();
+    fs::create_dir(&scene.repo).unwrap();
+    let Some(_disk) = Disk::mount_with("size=8m", &scene.repo) else { return };
+    scene.coffer(["init"]).ok();
+    let path = scene.source.join("app.db");
+    let connection = app::create(&path, "wal", 20_000);
+    connection.execute_batch("CREATE TABLE noise (x); INSERT INTO noise VALUES (1)").unwrap();
+    let rule = ["--keep-last", "2", "--leave-newer", "0s", "--no-table-facts"];
+    let mut watch = Watch::start(&scene, &[&rule[..], &[path.to_str().unwrap()]].concat());
+    for _ in 0..12 {
+        connection.execute_batch("UPDATE noise SET x = randomblob(1000000)").unwrap();
+        watch.next();
+    }
+    drop(watch);
+    assert!(scene.listed().len() < 10, "{:?}", scene.listed());
+    scene.coffer(["verify"]).ok();
 }
