@@ -75,12 +75,13 @@ impl SourceOptions {
         }
     }
 
-    /// What a watch was told that led to it; none for anything but a database.
-    #[must_use]
-    pub fn watched_as(&self) -> Option<Cow<'_, str>> {
-        let Self::Sqlite(database) = self else { return None };
-        let asked = database.asked.first().map_or_else(|| database.path(), PathBuf::as_path);
-        Some(shown(asked.as_os_str().as_bytes()))
+    /// What a watch was told that led to it, as given; nothing for anything but a database.
+    pub fn watched_as(&self) -> impl Iterator<Item = Cow<'_, str>> {
+        let asked = match self {
+            Self::Sqlite(database) => database.asked.as_slice(),
+            _ => &[],
+        };
+        asked.iter().map(|asked| shown(asked.as_os_str().as_bytes()))
     }
 }
 

@@ -178,7 +178,7 @@ pub(super) fn blank(asked: &SourceOptions, watched: bool) -> Source {
         bytes: 0,
         profile: profile.to_owned(),
         parent: None,
-        facts: asked.watched_as().filter(|_| watched).map(mark).into_iter().collect(),
+        facts: asked.watched_as().next().filter(|_| watched).map(mark).into_iter().collect(),
         s_data_ids: None,
         s_node_ids: None,
     }

@@ -48,7 +48,7 @@ impl Own {
     /// Of a watch that makes `options`, whose job is `job`.
     pub(super) fn new(options: &BackupOptions, job: String) -> Self {
         let (host, tags) = (options.host.clone(), options.tags.clone());
-        let asked = options.sources.iter().filter_map(SourceOptions::watched_as);
+        let asked = options.sources.iter().flat_map(SourceOptions::watched_as);
         Self { host, job, tags, asked: asked.map(Cow::into_owned).collect() }
     }
 

@@ -90,11 +90,12 @@ fn what_a_watch_of_these_databases_has_not_made_is_never_thinned() {
     let (path, other) = (scene.source.join("app.db"), scene.source.join("other.db"));
     let (held, held_too) = (app::create(&path, "wal", 20_000), app::create(&other, "wal", 20_000));
     let (named, other) = (path.to_str().unwrap(), other.to_str().unwrap());
-    let backups: [&[&str]; 4] = [
+    let backups: [&[&str]; 5] = [
         &["backup", "--sqlite", named],
         &["backup", "--sqlite", named, "--sqlite", other],
         &["backup", scene.source.to_str().unwrap()],
         &["watch", "--count", "1", other],
+        &["watch", "--count", "1", named, other],
     ];
     let mut kept = Vec::new();
     for made in backups.into_iter().chain([&["watch", "--count", "1", "--tag", "mine", named][..]])
