@@ -170,7 +170,8 @@ impl Watching<'_> {
                 // What is there is sealed already: after a start, say, or when only the WAL was emptied.
                 Ok(Some(summary).filter(|summary| summary.snapshot_id.is_some()))
             }
-            Err(error) if may_pass(&error) && !self.observer.is_interrupted() => {
+            Err(error) if may_pass(&error) && self.observer.is_interrupted() => Err(interrupted()),
+            Err(error) if may_pass(&error) => {
                 let wait = self.pace.fail();
                 self.is_full = error.kind() == Kind::NoSpace;
                 let next = format!("trying again in {} s", wait.as_secs().max(1));
