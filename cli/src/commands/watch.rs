@@ -1,9 +1,11 @@
+use std::cell::Cell;
 use std::sync::Arc;
 use std::time::Duration;
 
 use coffer_engine::backup::{BackupOptions, BackupSummary, RACY_WINDOW_NS, SourceOptions};
 use coffer_engine::error::{Error, Kind};
 use coffer_engine::maintain::Policy;
+use coffer_engine::observe::{Event, Observer};
 use coffer_engine::repo::OldBytes;
 use coffer_engine::source::sqlite::Clients;
 use coffer_engine::watch::{Thinning, WatchOptions, watch};
@@ -22,8 +24,7 @@ pub fn run(context: &Context, args: &WatchArgs) -> Result<()> {
     // Mistakes are told before a password is asked for.
     databases::refuse_none(&databases::find(&args.databases)?)?;
     let old_bytes = context.settings()?.old_bytes(args.old_bytes, &context.environment)?;
-    let repository = context.open()?;
-    let options = WatchOptions {
+    let mut options = WatchOptions {
         poll: args.poll,
         interval: args.interval,
         check_interval: args.check_interval,
@@ -38,14 +39,28 @@ pub fn run(context: &Context, args: &WatchArgs) -> Result<()> {
         Ok(BackupOptions { old_bytes, ..backup_options(args, sources, &clients) })
     };
     let (mut told, mut partial_count) = (Ok(()), 0);
+    let count = Cell::new(0);
     let mut tell = |summary: &BackupSummary| {
+        count.set(count.get() + 1);
         partial_count += u64::from(summary.partial);
         if told.is_ok() {
             told = tell_snapshot(context, summary);
         }
     };
-    watch(&repository, &options, &mut make, &context.watcher(), &mut tell)?;
-    outcome(partial_count).and(told)
+    let watcher = context.watcher();
+    loop {
+        let repository = context.open()?;
+        match watch(&repository, &options, &mut make, &watcher, &mut tell) {
+            Err(error) if error.kind() == Kind::NewRing => {
+                watcher.event(Event::Note("the repository's keys were changed: opening it anew"));
+                options.count_max = args.count.map(|max| max.saturating_sub(count.get()));
+            }
+            ended => {
+                ended?;
+                return outcome(partial_count).and(told);
+            }
+        }
+    }
 }
 
 fn outcome(partial_count: u64) -> Result<()> {

@@ -18,7 +18,7 @@ use std::{io, mem};
 
 use crate::backup::{BackupOptions, BackupSummary, SourceOptions, backup, job_of};
 use crate::error::{Error, Kind, Result};
-use crate::observe::Observer;
+use crate::observe::{Event, Observer};
 use crate::repo::Repository;
 use crate::source::sqlite::{Check, Client, SqliteOptions};
 
@@ -57,7 +57,8 @@ pub struct WatchOptions {
 /// What cannot be reached now is tried again, ever more seldom, and told.
 ///
 /// # Errors
-/// `Interrupted` when asked to stop; those of [`backup`] that trying again does not mend.
+/// `Interrupted` when asked to stop; `NewRing` when the repository is to be opened anew; those of [`backup`] that
+/// trying again does not mend.
 pub fn watch(
     repo: &Repository,
     options: &WatchOptions,
@@ -200,7 +201,7 @@ impl Watching<'_> {
             let what = format!(
                 "{path}: whether it changes cannot be seen ({why}); it is read every {secs} s until then"
             );
-            self.observer.event(Event::Note(&what));
+            self.observer.event(Event::Warning(&what));
         }
         Ok(states)
     }

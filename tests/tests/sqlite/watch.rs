@@ -127,6 +127,36 @@ fn nothing_is_stored_while_nothing_changes() {
 }
 
 #[test]
+fn a_watch_goes_on_under_the_keys_of_the_day() {
+    let scene = Scene::new();
+    let path = scene.source.join("app.db");
+    let connection = app::create(&path, "wal", 100_000);
+    let mut watch = Watch::start(&scene, &["--count", "4", path.to_str().unwrap()]);
+    watch.next();
+    for label in ["alice", "bob", "carol"] {
+        let file = scene.path(label);
+        fs::write(&file, "correct horse battery staple\n").unwrap();
+        let file = file.to_str().unwrap();
+        scene.coffer(["key", "add", "--new-password-file", file, "--label", label]).ok();
+        // A removed key has what it was given: the epoch is new too.
+        let listed = scene.coffer(["--json", "key", "list"]).ok().json();
+        let mut listed = listed[0].as_array().unwrap().iter();
+        let added = listed.find(|key| key["label"] == label).unwrap();
+        scene.coffer(["key", "remove", added["id"].as_str().unwrap()]).ok();
+        connection.execute_batch(&format!("CREATE TABLE {label} (x)")).unwrap();
+        let line = watch.next();
+        let snapshot = line["snapshot_id"].as_str().unwrap();
+        turn_in(&scene, snapshot, &path);
+        scene.coffer(["verify"]).ok();
+    }
+    assert_eq!(
+        watch.child.wait().unwrap().code(),
+        Some(0),
+        "after four snapshots, not four of a ring"
+    );
+}
+
+#[test]
 fn another_database_in_its_place_is_noticed() {
     let scene = Scene::new();
     let path = scene.source.join("app.db");
