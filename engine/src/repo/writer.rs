@@ -441,7 +441,8 @@ impl<'r> ChunkWriter<'r> {
     ) -> Result<()> {
         let mut position = self.position((class, purpose, kind));
         if let Some(full) = position
-            && self.frames[full].is_full(plain.len(), older, target)
+            && (self.frames[full].is_full(plain.len(), older, target)
+                || self.leaves_base_frame(&self.frames[full], older, target))
         {
             let job = self.frames.swap_remove(full);
             self.send(job)?;
@@ -455,6 +456,18 @@ impl<'r> ChunkWriter<'r> {
         });
         self.frames[position].add(chunk, plain, older);
         Ok(())
+    }
+
+    /// True if a difference at least half full is about to be from another full frame. Whether it is stored full again is
+    /// decided for a frame: so all of an older full frame is, sooner or later, and a restore needs it no more.
+    fn leaves_base_frame(&self, job: &FrameJob, older: &Older, target: usize) -> bool {
+        let frame_of = |base: &Base| {
+            self.known.full_place(&base.id).map(|place| (place.pack, place.frame.position))
+        };
+        job.plain.len() >= target / 2
+            && job.older.bases.last().zip(older.bases.first()).is_some_and(|(last, first)| {
+                last.id != first.id && frame_of(last) != frame_of(first)
+            })
     }
 
     fn position(&self, wanted: (Class, Purpose, JobKind)) -> Option<usize> {
