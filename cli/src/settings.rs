@@ -289,7 +289,10 @@ mod tests {
         let wanted = Ok(OldBytes { from, cached_bytes_max });
         assert_eq!(with(given(values::OldBytes::Repository), &set), wanted);
         assert!(settings(None).old_bytes(none, &empty).is_ok());
-        assert!(settings(None).old_bytes(none, &set).is_err());
+        // The variable stands in nobody's way where there is no cache; the option is a mistake there.
+        assert!(settings(None).old_bytes(none, &set).is_ok());
+        let asked = OldBytesArgs { old_bytes: Some(values::OldBytes::Cache), ..none };
+        assert!(settings(None).old_bytes(asked, &empty).is_err());
         for (name, value) in [
             ("COFFER_OLD_BYTES", "somewhere"),
             ("COFFER_OLD_BYTES_LIMIT", "15M"),
