@@ -50,7 +50,7 @@ pub(super) fn find(asked: &[PathBuf]) -> Result<Vec<DatabaseSource>> {
 pub(super) fn refuse_none(databases: &[DatabaseSource]) -> Result<()> {
     let problem = |database: &DatabaseSource| match &database.found {
         Err(problem) => Some(problem.clone()),
-        Ok(path) if begins_as_database(path) => None,
+        Ok(path) if begins_as_database(path) || is_empty(path) => None,
         Ok(path) => {
             let what = "is not a SQLite database, or cannot be read";
             Some(SourceError::new(path.as_os_str().as_bytes(), what))
@@ -68,6 +68,11 @@ pub(super) fn refuse_none(databases: &[DatabaseSource]) -> Result<()> {
     let hint = "is the path right, and its disk mounted? once one of the databases is there, \
                 the others may come later";
     Err(Failure::new(Code::Failed, what).hint(hint))
+}
+
+/// SQLite takes a file without a byte for a database into which nothing was written yet.
+fn is_empty(path: &Path) -> bool {
+    std::fs::metadata(path).is_ok_and(|file| file.is_file() && file.len() == 0)
 }
 
 fn is_same(one: &Found, other: &Found) -> bool {

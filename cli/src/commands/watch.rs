@@ -1,12 +1,13 @@
 use std::cell::Cell;
 use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 
 use coffer_engine::backup::{BackupOptions, BackupSummary, RACY_WINDOW_NS, SourceOptions};
 use coffer_engine::error::{Error, Kind};
 use coffer_engine::maintain::Policy;
 use coffer_engine::observe::{Event, Observer};
-use coffer_engine::repo::OldBytes;
+use coffer_engine::repo::{OldBytes, Repository};
 use coffer_engine::source::sqlite::Clients;
 use coffer_engine::watch::{Thinning, WatchOptions, watch};
 
@@ -48,17 +49,36 @@ pub fn run(context: &Context, args: &WatchArgs) -> Result<()> {
         }
     };
     let watcher = context.watcher();
+    let mut repository = context.open()?;
     loop {
-        let repository = context.open()?;
         match watch(&repository, &options, &mut make, &watcher, &mut tell) {
             Err(error) if error.kind() == Kind::NewRing => {
                 watcher.event(Event::Note("the repository's keys were changed: opening it anew"));
                 options.count_max = args.count.map(|max| max.saturating_sub(count.get()));
+                repository = open_again(context, &watcher)?;
             }
             ended => {
                 ended?;
                 return outcome(partial_count).and(told);
             }
+        }
+    }
+}
+
+/// Opens the repository as at first; what may pass is waited for.
+fn open_again(context: &Context, observer: &dyn Observer) -> Result<Repository> {
+    loop {
+        match context.open() {
+            Err(failure) if matches!(failure.code, Code::Failed | Code::NoRepository) => {
+                observer.event(Event::Warning(&format!("{failure}; trying again in 10 s")));
+                for _ in 0..100 {
+                    if observer.is_interrupted() {
+                        return Err(failure);
+                    }
+                    thread::sleep(Duration::from_millis(100));
+                }
+            }
+            opened => return opened,
         }
     }
 }

@@ -1,7 +1,7 @@
 //! What the sources of a run gave.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::os::unix::ffi::OsStrExt;
 
 use super::assemble::Captured;
@@ -11,7 +11,7 @@ use super::{DatabaseSource, SourceOptions, job};
 use crate::error::{Error, Kind, Result, SourceError};
 use crate::limits;
 use crate::manifest::{self, Names, Start};
-use crate::model::{ChunkId, NodeRef, Source, SourceStatus, Totals};
+use crate::model::{ChunkId, NodeRef, ParentRef, Source, SourceStatus, Totals};
 use crate::observe::{Event, Observer};
 use crate::source::stream::{Input, StreamSource};
 
@@ -28,14 +28,16 @@ pub(super) struct Sources {
     /// Bytes of what was measured.
     facts_len: usize,
     /// Sources that are what the last snapshot has of them.
-    pub same_count: usize,
+    same_count: usize,
+    /// The snapshots that they are in.
+    same_in: BTreeSet<ParentRef>,
 }
 
 impl Sources {
-    /// True if every source that could be read is what the last snapshot has of it.
+    /// True if there is one snapshot that has every source that could be read, as it is.
     pub(super) fn is_same(&self) -> bool {
         let failed = self.list.iter().filter(|source| source.status == SourceStatus::Failed);
-        self.same_count > 0 && self.same_count + failed.count() == self.list.len()
+        self.same_in.len() == 1 && self.same_count + failed.count() == self.list.len()
     }
 
     /// True if something asked for is missing.
@@ -101,7 +103,10 @@ impl Sources {
                 && source.errors == parent.errors
                 && pages(&source.facts).is_some_and(|now| Some(now) == pages(&parent.facts))
         });
-        self.same_count += usize::from(parent.is_whole && is_same);
+        if parent.is_whole && is_same {
+            self.same_count += 1;
+            self.same_in.insert(parent.reference);
+        }
     }
 
     /// Adds a source with what became of it.

@@ -183,8 +183,8 @@ impl Cache {
     }
 
     /// Removes the files unused for longest until a shelf holds at most `bytes_max`; of more than `count_max` files,
-    /// the smallest of the half that is unused for longer, since those hold least.
-    pub fn trim(&self, shelf: Shelf, bytes_max: u64, count_max: usize) {
+    /// the smallest of the half that is unused for longer, since those hold least. Gives the names of what is gone.
+    pub fn trim(&self, shelf: Shelf, bytes_max: u64, count_max: usize) -> Vec<String> {
         let stat = |name: String| {
             let metadata = fs::metadata(self.path(shelf, &name)?).ok()?;
             Some((metadata.modified().ok()?, metadata.len(), name))
@@ -192,19 +192,23 @@ impl Cache {
         let mut files: Vec<_> = self.names(shelf).into_iter().filter_map(stat).collect();
         files.sort_unstable();
         let mut total: u64 = files.iter().map(|file| file.1).sum();
-        let mut next = 0;
-        while total > bytes_max {
-            let Some((_, len, name)) = files.get(next) else { return };
-            self.remove(shelf, name);
-            total = total.saturating_sub(*len);
-            next += 1;
+        let mut kept = 0;
+        while total > bytes_max && kept < files.len() {
+            total = total.saturating_sub(files[kept].1);
+            kept += 1;
         }
-        let mut files = files.split_off(next);
+        let kept = files.split_off(kept);
+        let mut gone = std::mem::replace(&mut files, kept);
         while files.len() > count_max {
             let older = files.len().div_ceil(2);
             let smallest = (0..older).min_by_key(|place| files[*place].1).unwrap_or(0);
-            self.remove(shelf, &files.remove(smallest).2);
+            gone.push(files.remove(smallest));
         }
+        let remove = |(.., name): (SystemTime, u64, String)| {
+            self.remove(shelf, &name);
+            name
+        };
+        gone.into_iter().map(remove).collect()
     }
 
     /// Lets a file count as unused for so long.

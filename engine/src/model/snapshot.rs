@@ -34,7 +34,7 @@ impl HashedNumber {
 }
 
 /// The snapshot object a source was compared with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ParentRef {
     pub sid: SnapshotId,
     pub hash: ObjectHash,

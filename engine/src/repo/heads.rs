@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::Repository;
+use super::{Repository, is_ahead};
 use crate::error::Result;
 use crate::fence::{View, newest_of_each_run};
 use crate::model::{
@@ -160,7 +160,7 @@ impl Repository {
         // What is later than it is now comes last: by a wrong clock it would be the newest for years.
         let now_ns = self.clock().now_ns();
         let mut heads = self.heads(view, observer)?;
-        heads.sort_by_key(|(_, head)| head.started_ns <= now_ns);
+        heads.sort_by_key(|(_, head)| !is_ahead(head.started_ns, now_ns));
         for (object, head) in heads.into_iter().rev() {
             let has_any = head.host == host
                 && head.job == job

@@ -32,7 +32,7 @@ pub use init::InitOptions;
 pub use names::{is_object_name, pack_name, parse_pack_name};
 pub use open::OpenOptions;
 pub use reader::ChunkReader;
-pub use select::{Filter, sources_of};
+pub use select::{Filter, is_ahead, sources_of};
 pub use slots::KeyInfo;
 pub use snapshots::{parse_snapshot_name, snapshot_name};
 pub use tuning::Tuning;

@@ -3,7 +3,7 @@
 use super::Repository;
 use crate::error::{Error, Kind, Result};
 use crate::model::{Snapshot, SnapshotRef, Source};
-use crate::observe::Observer;
+use crate::observe::{Event, Observer};
 
 /// Narrows which snapshots are meant. Empty fields match everything.
 #[derive(Debug, Clone, Default)]
@@ -33,6 +33,15 @@ impl Filter {
 /// Shortest id prefix that is taken, in digits.
 const PREFIX_LEN_MIN: usize = 4;
 
+/// How far the clocks of hosts may be apart without being wrong, nanoseconds: ten minutes.
+const SKEW_NS: i64 = 600 * 1_000_000_000;
+
+/// True if a snapshot of `started_ns` is later than it is now, by more than clocks differ.
+#[must_use]
+pub fn is_ahead(started_ns: i64, now_ns: i64) -> bool {
+    started_ns > now_ns.saturating_add(SKEW_NS)
+}
+
 impl Repository {
     /// Finds the snapshot that `name` means: `latest` (narrowed by `filter`) or a prefix of an id. What is later than it
     /// is now is the latest only if nothing else is there: a clock was wrong.
@@ -49,7 +58,17 @@ impl Repository {
         if name == "latest" {
             found.retain(|(_, snapshot)| filter.matches(snapshot));
             let now_ns = self.clock().now_ns();
-            found.sort_by_key(|(_, snapshot)| snapshot.started_ns <= now_ns);
+            found.sort_by_key(|(_, snapshot)| !is_ahead(snapshot.started_ns, now_ns));
+            if let Some((object, snapshot)) = found.first().filter(|_| found.len() > 1)
+                && is_ahead(snapshot.started_ns, now_ns)
+            {
+                let what = format!(
+                    "snapshot {} is later than it is now, so that a clock is or was wrong: it is not taken for the \
+                     latest",
+                    object.sid
+                );
+                observer.event(Event::Note(&what));
+            }
             return found.pop().ok_or_else(|| {
                 Error::new(Kind::NotFound, "no snapshot matches `latest`; see `coffer snapshots`")
             });

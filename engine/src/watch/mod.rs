@@ -95,7 +95,7 @@ pub fn watch(
                 if mem::take(&mut watching.is_full) {
                     thinner.want_room();
                 }
-                thinner.look(&own);
+                thinner.look(&own)?;
             }
             if options.count_max.is_none_or(|max| count < max) {
                 watching.wait()?;

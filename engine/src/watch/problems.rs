@@ -29,6 +29,8 @@ pub(super) struct Problems<'o> {
 struct State {
     /// When each problem of a database was told last.
     told: HashMap<(Vec<u8>, String), Instant>,
+    /// When each note was given last.
+    noted: HashMap<String, Instant>,
     /// Those of the snapshot that is being made.
     met: HashSet<(Vec<u8>, String)>,
     /// What fails, how, since when that is told, and in which words.
@@ -87,6 +89,17 @@ impl<'o> Problems<'o> {
         self.observer.event(Event::Warning(what));
     }
 
+    /// True if a note was not given within the last hour: what lasts would be noted at every snapshot.
+    fn is_new(&self, note: &str) -> bool {
+        let mut state = self.lock();
+        let is_new = state.noted.get(note).is_none_or(|at| at.elapsed() >= self.again);
+        if is_new {
+            state.noted.retain(|_, at| at.elapsed() < self.again);
+            state.noted.insert(note.to_owned(), Instant::now());
+        }
+        is_new
+    }
+
     fn is_news(&self, problem: &SourceError) -> bool {
         let mut state = self.lock();
         let problem = (problem.path.clone(), problem.what.clone());
@@ -103,6 +116,7 @@ impl Observer for Problems<'_> {
     fn event(&self, event: Event<'_>) {
         match event {
             Event::SourceProblem(problem) if !self.is_news(problem) => {}
+            Event::Note(what) if !self.is_new(what) => {}
             event => self.observer.event(event),
         }
     }

@@ -53,14 +53,17 @@ impl<'scope, 'env> Thinner<'scope, 'env> {
     }
 
     /// Tells what has ended, and begins what is due.
-    pub(super) fn look(&mut self, own: &Own) {
+    ///
+    /// # Errors
+    /// `NewRing` when the repository is to be opened anew.
+    pub(super) fn look(&mut self, own: &Own) -> Result<()> {
         if let Some((task, handle)) = self.at_work.take_if(|(_, handle)| handle.is_finished()) {
-            self.end(task, handle);
+            self.end(task, handle)?;
         }
         if self.at_work.is_some() {
-            return;
+            return Ok(());
         }
-        let Some(task) = self.schedule.begin(Instant::now()) else { return };
+        let Some(task) = self.schedule.begin(Instant::now()) else { return Ok(()) };
         let (repo, thinning, own) = (self.repo, self.thinning, own.clone());
         let quiet = Quiet(self.observer, Arc::clone(&self.has_ended));
         let handle = self.scope.spawn(move || {
@@ -71,9 +74,14 @@ impl<'scope, 'env> Thinner<'scope, 'env> {
             }
         });
         self.at_work = Some((task, handle));
+        Ok(())
     }
 
-    fn end(&mut self, task: Task, handle: ScopedJoinHandle<'scope, Result<Option<Thinned>>>) {
+    fn end(
+        &mut self,
+        task: Task,
+        handle: ScopedJoinHandle<'scope, Result<Option<Thinned>>>,
+    ) -> Result<()> {
         let outcome = handle.join().unwrap_or_else(|_| {
             let what =
                 "not thinned: the thread that thins has panicked, which is a mistake in coffer";
@@ -81,10 +89,12 @@ impl<'scope, 'env> Thinner<'scope, 'env> {
         });
         self.schedule.end(task, &outcome, Instant::now());
         let thinned = match outcome {
-            Err(error) if error.kind() == Kind::Interrupted => return,
+            Err(error) if error.kind() == Kind::Interrupted => return Ok(()),
+            Err(error) if error.kind() == Kind::NewRing => return Err(error),
             Err(error) => {
                 let next = format!("trying again in {} minutes", TRY_AGAIN.as_secs() / 60);
-                return self.observer.fail(Work::Thinning, &error, &next);
+                self.observer.fail(Work::Thinning, &error, &next);
+                return Ok(());
             }
             Ok(thinned) => thinned.unwrap_or_default(),
         };
@@ -96,6 +106,7 @@ impl<'scope, 'env> Thinner<'scope, 'env> {
             );
             self.observer.event(Event::Note(&what));
         }
+        Ok(())
     }
 }
 
@@ -104,7 +115,7 @@ impl Drop for Thinner<'_, '_> {
         // The watch ends: what was begun is ended by the next prune, and a panic is no reason to panic here.
         self.has_ended.store(true, Ordering::Relaxed);
         if let Some((task, handle)) = self.at_work.take() {
-            self.end(task, handle);
+            let _ = self.end(task, handle);
         }
     }
 }

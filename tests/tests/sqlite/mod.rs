@@ -11,4 +11,5 @@ mod places;
 mod restores;
 mod thinning;
 mod to_file;
+mod together;
 mod watch;

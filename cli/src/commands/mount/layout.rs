@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use coffer_engine::model::Snapshot;
+use coffer_engine::repo::is_ahead;
 
 use crate::output::json;
 
@@ -28,14 +29,16 @@ impl Layout {
         Self { places: vec![(Place::Snapshot(0), snapshot.started_ns)] }
     }
 
-    /// All of `list`, which is sorted by time.
-    pub fn of_all(list: &[Snapshot]) -> Self {
+    /// All of `list`, which is sorted by time. What is later than now is the latest only if there is nothing else.
+    pub fn of_all(list: &[Snapshot], now_ns: i64) -> Self {
         let newest_ns = list.last().map_or(0, |snapshot| snapshot.started_ns);
         let mut layout = Self { places: vec![(Place::Folder(BTreeMap::new()), newest_ns)] };
         let snapshots = layout.folder(0, "snapshots", newest_ns);
         let [ids, hosts, tags] =
             ["ids", "hosts", "tags"].map(|name| layout.folder(0, name, newest_ns));
-        for (number, snapshot) in list.iter().enumerate() {
+        let mut numbered: Vec<_> = list.iter().enumerate().collect();
+        numbered.sort_by_key(|(_, snapshot)| !is_ahead(snapshot.started_ns, now_ns));
+        for (number, snapshot) in numbered {
             let at_ns = snapshot.started_ns;
             let name = layout.free_name(snapshots, &time_name(at_ns));
             layout.put(snapshots, &name, Place::Snapshot(number), at_ns);

@@ -115,7 +115,7 @@ fn chosen(
     let all = repository.snapshots(false, &context.watcher())?.into_iter();
     let list: Vec<Snapshot> =
         all.map(|(_, snapshot)| snapshot).filter(|s| filter.matches(s)).collect();
-    let layout = Layout::of_all(&list);
+    let layout = Layout::of_all(&list, repository.clock().now_ns());
     Ok((list, layout))
 }
 

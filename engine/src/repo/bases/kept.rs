@@ -1,5 +1,6 @@
 //! Packs of old bytes in the making.
 
+use std::collections::HashSet;
 use std::io::Write;
 use std::time::Duration;
 
@@ -26,6 +27,8 @@ pub(super) struct Keeper<'k> {
     pack_len: u64,
     /// Bytes that may still be kept: beyond, a run would only drop what it has kept itself.
     left: u64,
+    /// What this run has kept.
+    own: HashSet<String>,
     entropy: &'k Entropy,
     open: Option<OpenPack>,
     rooms: [Vec<u8>; 2],
@@ -44,7 +47,8 @@ impl<'k> Keeper<'k> {
         entropy: &'k Entropy,
     ) -> Self {
         let (open, rooms) = (None, Default::default());
-        Self { repo, cache, bytes_max, pack_len, left: bytes_max, entropy, open, rooms }
+        let (left, own) = (bytes_max, HashSet::new());
+        Self { repo, cache, bytes_max, pack_len, left, own, entropy, open, rooms }
     }
 
     /// Adds a frame, if it may be read alone; the bytes that the cache has more of now.
@@ -87,7 +91,7 @@ impl<'k> Keeper<'k> {
         let (tail, info) = builder.finish(self.repo.keyring())?;
         draft.write_all(&tail).and_then(|()| draft.sync()).map_err(unwritten)?;
         let Some(before) = self.bytes_max.checked_sub(info.pack_len) else { return Ok(0) };
-        self.cache.trim(Shelf::Bases, before, FILE_COUNT_MAX - 1);
+        let gone = self.cache.trim(Shelf::Bases, before, FILE_COUNT_MAX - 1);
         let name = info.id.to_string();
         if !self.cache.keep(draft, Shelf::Bases, &name) {
             self.left = 0;
@@ -96,9 +100,10 @@ impl<'k> Keeper<'k> {
         self.cache.put_behind(Shelf::Bases, &name, KEPT_AGE);
         // What a further pack takes is not to be taken from this run's.
         self.left = self.left.saturating_sub(info.pack_len);
-        if self.left < 2 * self.pack_len {
+        if self.left < 2 * self.pack_len || gone.iter().any(|name| self.own.contains(name)) {
             self.left = 0;
         }
+        self.own.insert(name);
         Ok(info.pack_len)
     }
 

@@ -25,6 +25,8 @@ pub struct Client {
     folder: Option<PathBuf>,
     /// Databases whose last state the worker remembers.
     remembered: HashSet<PathBuf>,
+    /// There may be databases whose moment was fixed and that were not read.
+    holds: bool,
     lost: Lost,
 }
 
@@ -61,8 +63,11 @@ impl Clients {
         }
     }
 
-    /// Takes a worker back that has answered everything.
-    pub fn give_back(&self, client: Client) {
+    /// Takes a worker back that has answered everything. Whatever it still holds is of a moment that is over.
+    pub fn give_back(&self, mut client: Client) {
+        if client.let_go().is_err() {
+            return;
+        }
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push(client);
     }
 }
@@ -109,7 +114,15 @@ impl Client {
         let requests = child.stdin.take().ok_or_else(missing)?;
         let answers = child.stdout.take().ok_or_else(missing)?;
         let (folder, remembered) = (folder.map(Path::to_owned), HashSet::new());
-        Ok(Self { child, requests, answers, folder, remembered, lost: Lost::default() })
+        Ok(Self {
+            child,
+            requests,
+            answers,
+            folder,
+            remembered,
+            holds: false,
+            lost: Lost::default(),
+        })
     }
 
     /// Asks whether SQLite takes the file for a database.
@@ -144,9 +157,22 @@ impl Client {
         let requests: Vec<_> =
             paths.iter().map(|it| self.request(it.clone(), Known::default(), options)).collect();
         self.remembered.extend(paths.iter().cloned());
+        self.holds = true;
         wire::send(&mut self.requests, wire::HOLD, &request::encode_all(&requests))?;
         match self.answer(is_stopped)? {
             (wire::HELD, payload) => Held::decode(&payload),
+            _ => Err(unexpected()),
+        }
+    }
+
+    /// Ends what [`Client::hold`] began.
+    fn let_go(&mut self) -> io::Result<()> {
+        if !std::mem::take(&mut self.holds) {
+            return Ok(());
+        }
+        wire::send(&mut self.requests, wire::LET_GO, &[])?;
+        match self.answer(&|| false)? {
+            (wire::FINE, _) => Ok(()),
             _ => Err(unexpected()),
         }
     }

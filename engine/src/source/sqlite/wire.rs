@@ -11,6 +11,8 @@ pub(super) const PROBE: u8 = b'p';
 pub(super) const HOLD: u8 = b'h';
 /// Client to worker: what tells the states of databases apart? The payload is their requests.
 pub(super) const STATES: u8 = b's';
+/// Client to worker: end all transactions that are held, and forget what was read for them.
+pub(super) const LET_GO: u8 = b'g';
 /// Client to worker: give its pages. The payload is a request.
 pub(super) const READ: u8 = b'r';
 /// Worker to client: SQLite takes it.

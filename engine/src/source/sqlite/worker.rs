@@ -68,6 +68,10 @@ impl Worker<'_> {
                 let held = self.hold(request::decode_all(payload).map_err(Failure::Client)?);
                 wire::send(out, wire::HELD, &held.encode()).map_err(Failure::Client)
             }
+            wire::LET_GO => {
+                self.held.clear();
+                wire::send(out, wire::FINE, &[]).map_err(Failure::Client)
+            }
             wire::STATES => {
                 let requests = request::decode_all(payload).map_err(Failure::Client)?;
                 let paths: Vec<&Path> = requests.iter().map(|it| it.path.as_path()).collect();
@@ -81,6 +85,7 @@ impl Worker<'_> {
 
     /// Fixes one moment for several databases, which are read later.
     fn hold(&mut self, requests: Vec<Request>) -> Held {
+        self.held.clear();
         let Group { begun, mut left_out, tries } = moment::begin(requests);
         let memory_len = MEMORY_LEN / begun.len().max(1);
         let mut kept = Vec::new();
