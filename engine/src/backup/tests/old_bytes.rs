@@ -266,7 +266,7 @@ fn a_source_above_the_bound_fills_it_once_in_a_run() {
 fn what_a_source_above_the_bound_lacks_costs_no_more_from_run_to_run() {
     let far = Far::new();
     let mut bytes = digits(1, 20 << 20);
-    // Stored, that is 10 MiB and a little: a few files of the cache more than it may have.
+    // Stored, that is 11 MB.
     let old_bytes = OldBytes { cached_bytes_max: 9 << 20, ..OldBytes::default() };
     let mut stored = Vec::new();
     for round in 0..5 {
@@ -278,8 +278,8 @@ fn what_a_source_above_the_bound_lacks_costs_no_more_from_run_to_run() {
         let summary = far.backup_with(&format!("round {round}"), &Table::new(10), options);
         stored.push(summary.totals.data_stored);
     }
-    // A tenth has no old bytes and is stored full, besides the differences of the rest.
-    assert!(stored[1..].iter().all(|stored| *stored < 3 << 20), "{stored:?}");
+    // A third has no old bytes and is stored full.
+    assert!(stored[1..].iter().all(|it| *it < stored[0] / 2), "{stored:?}");
 }
 
 #[test]
